@@ -20,7 +20,7 @@ FOLD = {
     ),
     # what writes predictions and what they are; what reads a topic of them is no part of a fold
     *(f"predictions.{name}" for name in ("schema", "writer", "binary_writers", "ragged")),
-    *(f"predictions.{name}" for name in ("wire_schema", "decoder", "subject")),
+    *(f"predictions.{name}" for name in ("wire_schema", "decoder", "subject", "cut_over")),
 }
 MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come before it
     "errors": set(),

@@ -34,8 +34,8 @@ from stream_rnn.audit.reread import record_at, records_at
 from stream_rnn.fold.dead_letters import record_header_name
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.predictions.cut_over import CUT_OVER_HEADER
 
 VARIABLE_HEADERS = {
     *("sr-reason", "sr-app", "sr-fold", "sr-origin", "sr-truncated"),

@@ -9,7 +9,7 @@ import orjson
 
 from stream_rnn.errors import DecodeError
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.outputs import CUT_OVER_HEADER
+from stream_rnn.predictions.cut_over import CUT_OVER_HEADER
 from stream_rnn.predictions.decoder import PredictionDecoder
 
 CUT_OVER_NUMBER = re.compile(rb"[1-9][0-9]{0,17}")

@@ -1,5 +1,6 @@
 """The facts about one source partition from which recovery decides, and the group offset they give."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from stream_rnn.kafka.group_offsets import GroupOffset
@@ -23,6 +24,11 @@ class LastOutput:
     origin: int
     timestamp: int | None
     number: int = 0
+
+
+def last_of(outputs: Iterable[LastOutput]) -> LastOutput | None:
+    """Return the last output of several topics: that of the greatest number, then offset."""
+    return max(outputs, key=lambda output: (output.number, output.offset), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +96,12 @@ def known_group_offset(facts: Facts) -> GroupOffset | None:
 
     A cut-over changes the fold but not the offset, so of equal offsets the one with the greater
     number is newer.  An output with a lower number is one of a worker that has lost the partition
-    (``at_least_once``), and proves nothing about the fold in charge.
+    (``at_least_once``), and proves nothing about the fold in charge; nor does one of another fold
+    with the same number.
     """
-    last, number = facts.last_output, _greatest_number(facts)
+    last = facts.last_output
     of_output = None
-    if last is not None and last.number >= number:
+    if last is not None and _counts(last, facts):
         of_output = GroupOffset(last.offset + 1, last.fold_id, last.origin, last.number)
     if facts.group_offset is None and of_output is not None:
         positions = facts.stored.position or 0, facts.other_position
@@ -108,7 +115,10 @@ def known_group_offset(facts: Facts) -> GroupOffset | None:
     return max(known, key=lambda c: (c.offset, c.number, not c.is_foreign), default=None)
 
 
-def _greatest_number(facts: Facts) -> int:
-    """Return the greatest number of a cut-over that Kafka returns or has acknowledged."""
-    known = (facts.group_offset, facts.acknowledged)
-    return max((c.number for c in known if c is not None), default=0)
+def _counts(last: LastOutput, facts: Facts) -> bool:
+    """Return whether an output is one of the fold that the newest group offset names, or newer."""
+    known = [c for c in (facts.group_offset, facts.acknowledged) if c is not None]
+    newest = max(known, key=lambda c: (c.number, c.offset), default=None)
+    if newest is None or last.number != newest.number:
+        return newest is None or last.number > newest.number
+    return last.number == 0 or last.fold_id == newest.fold_id

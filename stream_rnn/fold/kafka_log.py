@@ -8,12 +8,12 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.facts import LastOutput, last_of
 from stream_rnn.fold.output_search import OutputSearch
-from stream_rnn.fold.outputs import CUT_OVER_HEADER
-from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.kafka.group_offsets import NUMBER_MAX, GroupOffset
+from stream_rnn.kafka.group_offsets import GroupOffset
+from stream_rnn.predictions.cut_over import parse_number
 from stream_rnn.settings import FoldSettings
 
 logger = logging.getLogger(__name__)
@@ -42,20 +42,24 @@ class KafkaLog:
         """Return the group offset."""
         return await self._cluster.group_offset(self._settings.app, self._source)
 
-    async def last_output(self) -> LastOutput | None:
+    async def last_output(self, number_min: int = 0) -> LastOutput | None:
         """Search the outputs backwards for the last output of this app and source partition.
 
         A dead letter counts only if it names its fold, because then its transaction also published
         everything before it.
 
+        Args:
+            number_min: Number of a cut-over, up to which the search goes on after an output with a
+                lower one; of all outputs that it meets, it returns the last of the greatest number.
+
         Raises:
             FencedError: Kafka does not answer, or the search does not end within
                 ``lookback_timeout_s``.
         """
-        outputs = await gather_or_cancel(self._last_output_in(topic) for topic in self._outputs)
-        return max(filter(None, outputs), key=lambda last: last.offset, default=None)
+        searches = (self._last_output_in(topic, number_min) for topic in self._outputs)
+        return last_of(filter(None, await gather_or_cancel(searches)))
 
-    async def _last_output_in(self, topic: str) -> LastOutput | None:
+    async def _last_output_in(self, topic: str, number_min: int) -> LastOutput | None:
         output = TopicPartition(topic, self._source.partition)
         topics = await self._cluster.topics(*self._topic_names())
         if output.partition >= topics[topic].partitions:
@@ -72,6 +76,7 @@ class KafkaLog:
                 start=start,
                 end=end,
                 records_max=self._settings.lookback_records_max,
+                number_min=number_min,
             )
             return await search.run(self._settings.lookback_timeout_s)
 
@@ -88,7 +93,7 @@ class KafkaLog:
         timestamp = None if is_stamped_by_broker else record.timestamp
         try:
             offset, origin = int(headers["sr-offset"]), int(headers["sr-origin"])
-            number = _parse_number(headers.get(CUT_OVER_HEADER, b"0"))
+            number = parse_number(record.headers)
             return LastOutput(offset, headers["sr-fold"].decode(), origin, timestamp, number)
         except (AttributeError, KeyError, TypeError, ValueError):
             logger.warning(
@@ -114,11 +119,3 @@ class KafkaLog:
 
     def _topic_names(self) -> tuple[str, str, str]:
         return (self._source.topic, *self._outputs)
-
-
-def _parse_number(text: bytes | None) -> int:
-    """Return the number of a cut-over, within what the metadata of a group offset can repeat."""
-    number = int(text or b"")
-    if not 0 <= number <= NUMBER_MAX:
-        raise ValueError(number)
-    return number

@@ -27,6 +27,10 @@ class OutputSearch:
     leaves it early, because the last records of the partition are not in its first part, and
     halves what is left.
 
+    In ``at_least_once``, the last outputs may be those of a worker that has lost the partition, and
+    whose fold a cut-over has replaced.  The search passes over these: it ends at an output with the
+    number that the group offset has.
+
     Args:
         place: Name of the output partition in messages, such as ``delays[3]``.
         read: Yields the committed records of [first, end), at most a number of them at a time.
@@ -34,6 +38,8 @@ class OutputSearch:
         start: First offset that may have the output.
         end: Offset after the last one that may have it.
         records_max: Number of committed records to examine.
+        number_min: Number of a cut-over at which the search ends; outputs with a lower one count
+            only if it finds no other.
     """
 
     place: str
@@ -42,6 +48,8 @@ class OutputSearch:
     start: int
     end: int
     records_max: int
+    number_min: int = 0
+    _best: LastOutput | None = None
 
     async def run(self, timeout_s: float) -> LastOutput | None:
         """Return the last output among the last ``records_max`` committed records.
@@ -78,15 +86,17 @@ class OutputSearch:
             if count > self.records_max:
                 # More records follow the window's first one than the search examines.
                 self.start, was_full = second, True
-            elif found is not None:
-                return found
             else:
+                if found is not None and (self._best is None or found.number > self._best.number):
+                    self._best = found
+                if self._best is not None and self._best.number >= self.number_min:
+                    return self._best
                 self.records_max -= count
                 self.end = first
                 span = self._next_span(span, count)
             if was_full:
                 span = max((self.end - self.start) // 2, self.records_max)
-        return None
+        return self._best
 
     def _next_span(self, span: int, count: int) -> int:
         """Return the offsets that hold the records to examine, by the density of a window."""
@@ -99,7 +109,8 @@ class OutputSearch:
         """Read [first, end), or leave it once it has too many records.
 
         Returns:
-            The number of records, the last output among them, and the offset after the first.
+            The number of records; the last output among those with their greatest number; and the
+            offset after the first record.
         """
         count, found, second = 0, None, first
         async with aclosing(self.read(first, self.end, self.records_max + 1)) as batches:
@@ -109,5 +120,7 @@ class OutputSearch:
                 if count > self.records_max:
                     break
                 for record in records:
-                    found = self.parse(record) or found
+                    output = self.parse(record)
+                    if output is not None and (found is None or output.number >= found.number):
+                        found = output
         return count, found, second

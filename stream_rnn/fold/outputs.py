@@ -13,12 +13,10 @@ from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.micro_batch import DecodedBatch, SteppedBatch
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.network import Model
+from stream_rnn.predictions.cut_over import CUT_OVER_HEADER
 from stream_rnn.predictions.wire_schema import Wire
 from stream_rnn.predictions.writer import JSON, PredictionWriter
 from stream_rnn.settings import FoldSettings
-
-CUT_OVER_HEADER = "sr-cut-over"
-"""Header with the number of the last cut-over; outputs before the first one have none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RecoveryOptions:
-    """The settings on which the decision depends."""
+    """The settings on which the decision depends.
+
+    ``has_late_outputs`` is whether a worker that has lost the partition may still append outputs.
+    """
 
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     on_lost_history: Literal["stop", "accept"] = "stop"
     allow_compacted: bool = False
     on_foreign_offset: Literal["stop", "accept"] = "stop"
     lookback_records_max: int = 1000
+    has_late_outputs: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -45,6 +49,7 @@ class RecoveryOptions:
             allow_compacted=settings.allow_compacted,
             on_foreign_offset=settings.on_foreign_offset,
             lookback_records_max=settings.lookback_records_max,
+            has_late_outputs=settings.delivery == "at_least_once",
         )
 
 

@@ -18,7 +18,7 @@ from stream_rnn.errors import JumpedError, RecoveryError
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.recovery import Facts, LastOutput, RecoveryOptions, Start, Stop, where_to_start
-from stream_rnn.kafka.group_offsets import GroupOffset
+from stream_rnn.kafka.group_offsets import NUMBER_MAX, GroupOffset
 from stream_rnn.store.state import Anchor, Store
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,12 @@ class Log(Protocol):
     async def group_offset(self) -> GroupOffset | None:
         """Return the group offset; it may be behind until a transaction's markers are written."""
 
-    async def last_output(self) -> LastOutput | None:
-        """Return the last committed output of this app and source partition."""
+    async def last_output(self, number_min: int = 0) -> LastOutput | None:
+        """Return the last committed output of this app and source partition.
+
+        Outputs with a lower number than ``number_min`` count only if there are no others, and of
+        these the greatest number counts first.
+        """
 
     async def record_at(self, offset: int) -> Record | None:
         """Return the record at an offset, or ``None`` if the log has no record there."""
@@ -167,7 +171,8 @@ class Recovery:
         group_offset = await self.log.group_offset()
         self.at_crash_point(Point.GROUP_OFFSET_READ)
         if not self._has_read_outputs:
-            self._last_output = await self.log.last_output()
+            number_min = self._number_min(group_offset, acknowledged)
+            self._last_output = await self.log.last_output(number_min)
             self._has_read_outputs = True
             self.at_crash_point(Point.LAST_PREDICTION_READ)
         topics = await self.log.topics()
@@ -192,6 +197,14 @@ class Recovery:
             anchor_fits=await self._anchor_fits(facts),
             output_fits=await self._output_fits(facts),
         )
+
+    def _number_min(self, *offsets: GroupOffset | None) -> int:
+        """Return the number of a cut-over below which outputs may be those of an earlier owner."""
+        if not self.options.has_late_outputs:
+            return 0
+        if offsets[0] is None or offsets[0].is_foreign:
+            return NUMBER_MAX
+        return max(offset.number for offset in offsets if offset is not None)
 
     async def check_first_offset(self, position: int, offset: int) -> None:
         """Check that the log has no record between a position and the first offset of a fetch.

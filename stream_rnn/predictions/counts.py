@@ -15,7 +15,8 @@ class Counts:
 
     Attributes:
         yielded: Predictions that were yielded.
-        duplicates: Predictions of a source offset that was read before; they are dropped.
+        duplicates: Predictions of a source offset that was read before, or of a fold that a cut-over
+            has replaced; they are dropped.
         foreign: Predictions of another app than ``worker_app_id``; they are dropped.
         bad: Values that are not predictions.
     """

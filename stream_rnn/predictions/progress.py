@@ -4,6 +4,10 @@ This module does no I/O.  A fold publishes the predictions of one source partiti
 of the predictions topic.  After a crash (``at_least_once``) a worker repeats predictions from at or
 below the last source offset, so an offset that does not rise marks a duplicate.  This holds across
 folds too: a rebuild, or another bundle, folds silently up to the group offset.
+
+A cut-over puts another fold in charge, and each later prediction has its number.  A prediction with
+a lower number than one before it is of a worker that has lost the partition (``at_least_once``).  It
+does not count, because the fold in charge publishes its source offset, too.
 """
 
 from dataclasses import dataclass, field
@@ -33,6 +37,7 @@ class PartitionProgress:
     Attributes:
         position: Next offset to read.
         last: Source offset of the last prediction of each source partition.
+        numbers: Number of the last cut-over of each source partition, where there was one.
         is_initial: Whether nothing was read or committed yet: retention may then move the position.
         has_moved: Whether records were read since the last commit.
         has_uncommitted: Whether predictions were yielded since the last commit.
@@ -40,18 +45,26 @@ class PartitionProgress:
 
     position: int
     last: dict[SourcePartition, int] = field(default_factory=dict)
+    numbers: dict[SourcePartition, int] = field(default_factory=dict)
     is_initial: bool = False
     has_moved: bool = False
     has_uncommitted: bool = False
 
-    def admit(self, source: SourcePartition, offset: int) -> bool:
-        """Record a source offset, and return whether it is new.
+    def admit(self, source: SourcePartition, offset: int, number: int = 0) -> bool:
+        """Record a prediction, and return whether it is new.
+
+        Args:
+            source: Source partition.
+            offset: Source offset.
+            number: Number of the last cut-over before the prediction.
 
         Raises:
             ConfigError: The predictions stem from more than ``SOURCES_MAX`` source partitions.
         """
-        last = self.last.get(source)
-        if last is not None and offset <= last:
+        last, newest = self.last.get(source), self.numbers.get(source, 0)
+        if number > newest and last is not None:
+            self.numbers[source] = number
+        if number < newest or (last is not None and offset <= last):
             return False
         if last is None and len(self.last) >= SOURCES_MAX:
             raise ConfigError(
@@ -59,15 +72,19 @@ class PartitionProgress:
                 "give each app a predictions topic of its own"
             )
         self.last[source] = offset
+        if number:
+            self.numbers[source] = number
         return True
 
     def metadata(self) -> str:
-        """Return the last source offsets as metadata of the committed offset.
+        """Return the last source offsets, and the numbers, as metadata of the committed offset.
 
         Raises:
             ConfigError: The metadata is longer than ``METADATA_BYTES_MAX``.
         """
-        content = orjson.dumps([[*source, last] for source, last in self.last.items()]).decode()
+        numbers = {source: [number] for source, number in self.numbers.items()}
+        rows = [[*source, last, *numbers.get(source, [])] for source, last in self.last.items()]
+        content = orjson.dumps(rows).decode()
         text = f"{METADATA_VERSION} {content}"
         if len(text.encode()) > METADATA_BYTES_MAX:
             raise ConfigError(
@@ -86,11 +103,13 @@ class PartitionProgress:
         version, _, content = metadata.partition(" ")
         if version != METADATA_VERSION:
             return cls(position)
+        last, numbers = {}, {}
         try:
-            last = {
-                SourcePartition(str(app), str(topic), int(partition)): int(offset)
-                for app, topic, partition, offset in orjson.loads(content)
-            }
+            for app, topic, partition, offset, *number in orjson.loads(content):
+                source = SourcePartition(str(app), str(topic), int(partition))
+                last[source] = int(offset)
+                if number:
+                    numbers[source] = int(*number)
         except (ValueError, TypeError):
             return cls(position)
-        return cls(position, last)
+        return cls(position, last, numbers)

@@ -59,6 +59,7 @@ from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.predictions.assignment import Assignment, StartPolicy
 from stream_rnn.predictions.completeness import Completeness
 from stream_rnn.predictions.counts import Counts
+from stream_rnn.predictions.cut_over import parse_number
 from stream_rnn.predictions.decoder import open_decoder
 from stream_rnn.predictions.progress import PartitionProgress, SourcePartition
 from stream_rnn.predictions.schema import Prediction
@@ -226,14 +227,14 @@ class PredictionReader(AsyncIterator[Prediction]):
         prediction = self._parse(record)
         if prediction is None:
             return None
-        app = (dict(record.headers).get("sr-app") or b"").decode("utf-8", "replace")
+        app, number = _app_and_number(record)
         if self._worker_app_id is not None and app != self._worker_app_id:
             self.counts.foreign += 1
             return None
         source = prediction.source
         place = SourcePartition(app, source.topic, source.partition)
         try:
-            is_new = progress.admit(place, source.offset)
+            is_new = progress.admit(place, source.offset, number)
         except ConfigError:
             progress.position = record.offset  # the next call must not skip the record
             self._buffer.appendleft((progress, record))
@@ -328,3 +329,12 @@ class PredictionReader(AsyncIterator[Prediction]):
         opened = self._consumer, self._admin, self._assignment
         assert None not in opened, "the reader was not opened by 'async with'"
         return cast("tuple[Consumer, CheckedAdminClient, Assignment]", opened)
+
+
+def _app_and_number(record: ConsumerRecord) -> tuple[str, int]:
+    """Return the app that has published a prediction, and the number of its last cut-over."""
+    try:
+        number = parse_number(record.headers)
+    except ValueError:  # no worker has written this header
+        number = 0
+    return (dict(record.headers).get("sr-app") or b"").decode("utf-8", "replace"), number

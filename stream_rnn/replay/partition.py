@@ -45,7 +45,7 @@ class _RangeLog:
     async def group_offset(self) -> GroupOffset | None:
         return None
 
-    async def last_output(self) -> LastOutput | None:
+    async def last_output(self, number_min: int = 0) -> LastOutput | None:  # noqa: ARG002  # see above
         return None
 
     async def record_at(self, offset: int) -> Record | None:  # noqa: ARG002  # nothing is compared

@@ -20,14 +20,14 @@ from stream_rnn.errors import FencedError
 from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.decoder import LogRecord, Record
+from stream_rnn.fold.facts import LastOutput, last_of
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.fold.source import Fetch
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
+from stream_rnn.predictions.cut_over import parse_number
 from stream_rnn.predictions.wire_schema import Wire
 from stream_rnn.predictions.writer import JSON
 from stream_rnn.settings import Settings
@@ -100,21 +100,25 @@ class MemoryLog:
         """Return the group offset."""
         return self.group
 
-    async def last_output(self) -> LastOutput | None:
+    async def last_output(self, number_min: int = 0) -> LastOutput | None:
         """Return the last committed output: a prediction, or a dead letter that names its fold."""
-        outputs = [
-            LastOutput(
-                int(headers["sr-offset"]),
-                headers["sr-fold"].decode(),
-                int(headers["sr-origin"]),
-                last.timestamp,
-                int(headers.get(CUT_OVER_HEADER, 0)),
-            )
-            for messages in (self.predictions, self.dead_letters)
-            for last in messages[-1:]
-            if "sr-fold" in (headers := dict(last.headers))
-        ]
-        return max(outputs, key=lambda last: last.offset, default=None)
+        last = (
+            self._last_output_in(topic, number_min)
+            for topic in (self.predictions, self.dead_letters)
+        )
+        return last_of(filter(None, last))
+
+    def _last_output_in(self, messages: list[Message], number_min: int) -> LastOutput | None:
+        best: LastOutput | None = None
+        for message in reversed(messages):
+            headers, number = dict(message.headers), parse_number(message.headers)
+            if "sr-fold" not in headers or (best is not None and number <= best.number):
+                continue
+            fold, origin = headers["sr-fold"].decode(), int(headers["sr-origin"])
+            best = LastOutput(int(headers["sr-offset"]), fold, origin, message.timestamp, number)
+            if number >= number_min:
+                break
+        return best
 
     async def record_at(self, offset: int) -> Record | None:
         """Return the record at an offset; ``None`` if there is none."""

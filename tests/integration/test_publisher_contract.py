@@ -7,11 +7,11 @@ from aiokafka.errors import IllegalOperation, KafkaError, UnknownProducerId
 from stream_rnn.errors import FencedError, ForgottenError
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.fold.publisher import IdempotentPublisher, TransactionalPublisher
 from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import NUMBER_MAX, GroupOffset
+from stream_rnn.predictions.cut_over import CUT_OVER_HEADER
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher
 
@@ -144,6 +144,26 @@ async def test_an_output_whose_cut_over_no_group_offset_could_repeat_is_ignored(
     assert last == LastOutput(5, OURS, 2, 1005, NUMBER_MAX)
     written = GroupOffset(6, OURS, 2, last.number)
     assert GroupOffset.parse(6, written.metadata) == written
+    await publisher.close()
+
+
+async def test_late_outputs_of_a_replaced_fold_are_passed(settings, facts):
+    """In ``at_least_once``, a worker that has lost the partition may append them after those that count."""
+    publisher = TransactionalPublisher(
+        {"bootstrap_servers": settings.bootstrap_servers}, settings, 1
+    )
+    await publisher.start()
+    for offset, number in ((5, 2), (6, 2), (7, 1), (8, 1), (6, 0)):
+        made = message(settings, offset)
+        headers = [*made.headers, *([(CUT_OVER_HEADER, b"%d" % number)] if number else [])]
+        await publisher.publish([made._replace(headers=headers)], [], GroupOffset(9, OURS, 2))
+    await publisher.publish([], [message(settings, 9)], GroupOffset(10, OURS, 2))
+    for bound in (20, 1000):
+        log = KafkaLog(facts, settings.replace(lookback_records_max=bound), 1)
+        found = [await log.last_output(number_min) for number_min in (2, NUMBER_MAX)]
+        assert found == [LastOutput(6, OURS, 2, 1006, 2)] * 2
+    log = KafkaLog(facts, settings.replace(lookback_records_max=2), 1)
+    assert await log.last_output(2) == LastOutput(8, OURS, 2, 1008, 1)
     await publisher.close()
 
 

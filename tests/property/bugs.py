@@ -140,7 +140,7 @@ class IgnoresOrigin(MemoryStore):
 class SkipsLastPrediction(MemoryLog):
     """Never returns the last prediction."""
 
-    async def last_output(self):
+    async def last_output(self, _number_min=0):
         return None
 
 

@@ -5,9 +5,9 @@ from functools import cache
 from typing import Any
 
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.bundle import with_fingerprint
+from stream_rnn.predictions.cut_over import CUT_OVER_HEADER
 from tests import models, oracle
 from tests.property.invariants import ORACLE_SETTINGS, prediction, records
 from tests.property.invariants import Plan as LogPlan

@@ -74,7 +74,7 @@ async def test_a_search_that_fails_ends_the_search_in_the_other_output():
     endless = Endless()
 
     class Log(KafkaLog):
-        async def _last_output_in(self, topic):
+        async def _last_output_in(self, topic, _number_min):
             if topic == SETTINGS.predictions:
                 await endless.begun.wait()
                 raise FencedError("p[0]: the search did not end")

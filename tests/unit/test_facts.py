@@ -39,9 +39,9 @@ class ScriptedLog(MemoryLog):
         self.read += 1
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
-    async def last_output(self):
+    async def last_output(self, number_min=0):
         self.looked_back += 1
-        return await super().last_output()
+        return await super().last_output(number_min)
 
 
 class ScriptedStore(MemoryStore):
@@ -223,7 +223,7 @@ async def test_the_last_prediction_tells_a_recreated_log(offset, timestamp, fits
     """Its timestamp is its source record's; below the log start nobody can tell."""
 
     class Predicted(MemoryLog):
-        async def last_output(self):
+        async def last_output(self, _number_min=0):
             return LastOutput(offset, OURS, 2, timestamp)
 
     facts = await recovery(Predicted(RECORDS, 2, group=ours(6)), ScriptedStore(at(6, 2))).read()

@@ -72,6 +72,35 @@ async def test_the_search_examines_the_last_committed_records_and_no_other(kinds
     assert await Partition(records, len(kinds)).search(bound, start) == expected
 
 
+@given(
+    st.lists(st.sampled_from([None, OTHER, 0, 1, 2]), max_size=200),
+    st.integers(1, 100),
+    st.integers(0, 3),
+)
+async def test_the_last_output_of_the_greatest_number_is_found(kinds, bound, number_min):
+    """The search passes late outputs of earlier owners; without a greater number they count."""
+    partition = Partition({n: kind for n, kind in enumerate(kinds) if kind is not None}, len(kinds))
+
+    def parse_number(found: ConsumerRecord) -> LastOutput | None:
+        number = found.value
+        return None if number == OTHER else LastOutput(found.offset, "f", 0, None, number)
+
+    search = OutputSearch(
+        "out[0]", partition.read_range, parse_number, 0, len(kinds), bound, number_min
+    )
+    found = await search.run(60)
+    examined = [(number, n) for n, number in enumerate(kinds) if number is not None][-bound:]
+    outputs = [(number, n) for number, n in examined if number != OTHER]
+    if found is None:
+        assert not outputs
+        return
+    assert (found.number, found.offset) in outputs
+    greatest, last = max(outputs), outputs[-1]
+    assert found.offset == (last if number_min == 0 else greatest)[1] or found.number >= number_min
+    if number_min == 3:
+        assert (found.number, found.offset) == greatest
+
+
 async def test_sparse_committed_records_need_few_windows():
     """One committed record in 1000 offsets: the window grows by the density that it finds."""
     partition = Partition(others(range(0, 5_000_000, 1000)), 5_000_000)

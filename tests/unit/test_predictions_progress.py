@@ -40,6 +40,49 @@ def test_apps_and_partitions_are_told_apart():
     assert not progress.admit(SOURCE, 5)
 
 
+def test_a_prediction_of_a_replaced_fold_is_dropped():
+    """A worker that has lost the partition may append it late; the fold in charge has its offset, too."""
+    progress = PartitionProgress(0)
+    log = [(4, 0), (5, 0), (5, 2), (7, 0), (6, 2), (7, 1), (7, 2), (8, 3), (9, 2), (9, 3)]
+    admitted = [number for number in log if progress.admit(SOURCE, *number)]
+    assert admitted == [(4, 0), (5, 0), (6, 2), (7, 2), (8, 3), (9, 3)]
+    assert progress.admit(SOURCE._replace(partition=4), 9), "its cut-overs are others"
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 4), st.integers(0, 40)), max_size=8),
+)
+def test_late_predictions_take_a_reader_back_to_no_fold(lengths, late):
+    """Fold n is in charge of ``lengths[n]`` offsets; workers that have lost it append others late."""
+    numbers = [number for number, length in enumerate(lengths) for _ in range(length)]
+    right = list(enumerate(numbers))
+    log = list(right)
+    for at, number, offset in late:
+        place = min(at, len(log))
+        newest = max((n for _, n in log[:place]), default=0)
+        if number < newest and offset < len(numbers):
+            log.insert(place, (offset, number))
+    progress, admitted = PartitionProgress(0), []
+    for entry in log:
+        progress = PartitionProgress.parse(0, progress.metadata())
+        if progress.admit(SOURCE, *entry):
+            admitted.append(entry)
+    assert admitted == right
+
+
+def test_the_number_of_the_last_cut_over_is_committed():
+    """The next reader drops the late predictions, too; without a cut-over nothing is added."""
+    progress = PartitionProgress(17)
+    progress.admit(SOURCE, 5)
+    assert progress.metadata() == 'v1 [["app","events",3,5]]'
+    progress.admit(SOURCE, 6, 2)
+    again = PartitionProgress.parse(17, progress.metadata())
+    assert again == progress
+    assert not again.admit(SOURCE, 7, 1)
+    assert again.admit(SOURCE, 7, 2)
+
+
 @given(
     st.dictionaries(
         st.tuples(st.text(max_size=20), st.text(max_size=20), st.integers(0, 9)),
@@ -55,7 +98,9 @@ def test_metadata_gives_back_what_was_seen(last):
     assert PartitionProgress.parse(17, progress.metadata()) == progress
 
 
-@pytest.mark.parametrize("metadata", ["", "v2 []", "v1 {", 'v1 [["a"]]', "v1 7"])
+@pytest.mark.parametrize(
+    "metadata", ["", "v2 []", "v1 {", 'v1 [["a"]]', "v1 7", 'v1 [["a","t",0,1,2,3]]']
+)
 def test_metadata_of_somebody_else_is_no_memory(metadata):
     """A group offset that a person set is obeyed."""
     assert PartitionProgress.parse(17, metadata) == PartitionProgress(17)

@@ -1,11 +1,13 @@
 """``where_to_start`` after a cut-over: the fold that the group offset names is in charge."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
 from stream_rnn.errors import RecoveryError
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.recovery import (
     Facts,
     LastOutput,
@@ -93,6 +95,37 @@ def test_outputs_of_the_fold_before_do_not_count():
     late = LastOutput(8, OTHER, 0, None)
     start = decide((7, 2), GroupOffset(7, OURS, 2, 1), last_output=late)
     assert (start.row, start.publish_from, start.number) == (11, 7, 1)
+
+
+def test_outputs_of_another_fold_do_not_count():
+    """The group offset says who has this number."""
+    late = LastOutput(8, OTHER, 0, None, 1)
+    start = decide((7, 2), GroupOffset(7, OURS, 2, 1), last_output=late)
+    assert (start.row, start.publish_from, start.number) == (11, 7, 1)
+    ours = LastOutput(8, OURS, 2, None, 1)
+    assert decide((7, 2), GroupOffset(7, OURS, 2, 1), last_output=ours).publish_from == 9
+
+
+@pytest.mark.parametrize("group", [None, GroupOffset(3)])
+async def test_without_a_group_offset_the_greatest_number_is_looked_for(group):
+    """In ``at_least_once``, the last outputs may be late ones of a fold that was replaced."""
+
+    def output(offset, fold, number):
+        headers = {"sr-offset": b"%d" % offset, "sr-fold": fold.encode(), "sr-origin": b"2"}
+        numbers = {"sr-cut-over": b"%d" % number} if number else {}
+        return Message(b"k", b"v", 0, list((headers | numbers).items()))
+
+    log = MemoryLog([record(n, b"k", {"x": 1}) for n in range(10)], group=group)
+    log.predictions = [output(5, OURS, 2), output(6, OTHER, 1), output(7, OTHER, 0)]
+    for options, found in ((STOPPING, 7), (replace(STOPPING, has_late_outputs=True), 5)):
+        recovery = Recovery("t[0]", OURS, MemoryStore(), log, options)
+        assert (await recovery.read()).last_output.offset == found
+    recovery = Recovery("t[0]", OURS, MemoryStore(), log, replace(STOPPING, has_late_outputs=True))
+    log.group = GroupOffset(5, OTHER, 2, 1)
+    assert (await recovery.read()).last_output.offset == 6
+    recovery.read_outputs_again()
+    acknowledged = GroupOffset(5, OURS, 2, 2)
+    assert (await recovery.read(acknowledged)).last_output.offset == 5
 
 
 def test_every_start_keeps_the_invariant_and_the_fold_in_charge():
