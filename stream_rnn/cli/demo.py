@@ -148,6 +148,12 @@ def _lines(figures: dict[str, Any]) -> dict[str, Any]:
 def _rollout_lines(figures: dict[str, Any]) -> dict[str, Any]:
     published, pause = figures["published"], figures["pause_seconds_max"]
     old, new = (f"{published[name]:,} predictions" for name in ("old", "new"))
+    held = {}
+    if figures["held_seconds"]:
+        held["waited"] = (
+            f"{figures['held_seconds']:.1f} s: this machine is too busy, so the stream waited for the "
+            "roll-out; a lower --rate does without"
+        )
     after = "which neither bundle was trained on"
     if figures["scored_after"] == "training":
         after = "which both bundles were trained on"
@@ -161,6 +167,7 @@ def _rollout_lines(figures: dict[str, Any]) -> dict[str, Any]:
         "AUC after": f"{_format_auc(figures['auc_after'])}  (the old bundle on the same events, {after}: {_format_auc(figures['auc_after_with_old'])})",
         "cut-overs": f"{sum(map(len, figures['cut_overs'].values()))}, each at one offset of a partition; longest pause of a partition {'-' if pause is None else f'{pause:.2f} s'}",
         "warm": f"after {figures['warm_seconds']:.1f} s under load",
+        **held,
         "events/s": f"{figures['events_per_second']:,.0f}",
         "latency": f"{_latency(figures)})",
         "seconds": f"{figures['seconds']:.0f}",

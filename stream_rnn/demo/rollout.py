@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.demo.flights import BUNDLE, MEMORYLESS, Departure
 from stream_rnn.demo.scores import probability, replay_topic
-from stream_rnn.demo.stream import Companion, DemoStream, ProgressCallback
+from stream_rnn.demo.stream import PARTITIONS, Companion, DemoStream, ProgressCallback
 from stream_rnn.errors import UnavailableError
 from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.local.servers import Addresses
@@ -38,6 +38,9 @@ WITHIN_S = 120.0
 LOOK_EVERY_S = 0.5
 BACK_AND_FORTH = 0  # the partition that goes back
 START_AT, PROMOTE_AT = 0.1, 0.5  # shares of the events that are published
+# On a machine that is too slow, the stream waits: shares of the events that are sent at most before
+# the new fold publishes, before the old one does again, and before the new one does again.
+SENT_MAX = 0.7, 0.8, 0.9
 
 Stage = Literal["before", "warming", "warm", "promoted", "over"]
 
@@ -77,6 +80,10 @@ class PublishedFolds:
         elif fold != last_fold:
             self.pauses_s.append(now_s - read_s)
         self._last[partition] = fold, max(number, last_number), now_s
+
+    def last_fold(self, partition: int) -> int:
+        """Return the fold of a partition's last prediction; -1 without one."""
+        return self._last[partition][0] if partition in self._last else -1
 
     def cut_overs(self, event_indices: Sequence[int]) -> list[int]:
         """Return the offsets of a partition whose fold is another one than that of the offset before.
@@ -161,14 +168,14 @@ class RolloutDemo:
         async with open_rollout(settings) as rollout:
             what = "some worker reports nothing to roll-outs"
             await self._until(rollout, what, lambda s: None not in s.workers.reports.values())
+            self._let_send(SENT_MAX[0])
             await self._until_published(rollout, START_AT)
             await self._start(rollout)
             await self._until_published(rollout, PROMOTE_AT)
-            await self._promote(rollout, "new", None)
-            self.stage = "promoted"
-            only = frozenset({BACK_AND_FORTH})
-            await self._promote(rollout, "old", only)
-            await self._promote(rollout, "new", only)
+            everywhere, one = frozenset(range(PARTITIONS)), frozenset({BACK_AND_FORTH})
+            await self._promote(rollout, "new", everywhere, SENT_MAX[1])
+            await self._promote(rollout, "old", one, SENT_MAX[2])
+            await self._promote(rollout, "new", one, 1.0)
             self._dropped = sum((await requests.finish(rollout, WITHIN_S)).values())
             self.stage, self.status = "over", await rollout.status()
             self._on_progress(f"finish: {self._dropped} hidden states of the old fold are dropped")
@@ -192,9 +199,20 @@ class RolloutDemo:
         self.stage, self._warm_s = "warm", time.monotonic() - begin_s
         self._on_progress(f"the new fold is warm after {self._warm_s:.1f} s")
 
+    def _let_send(self, share: float) -> None:
+        self.stream.send_max = int(share * len(self.stream.events))
+
     async def _promote(
-        self, rollout: OpenRollout, fold: str, partitions: frozenset[int] | None
+        self, rollout: OpenRollout, fold: str, partitions: frozenset[int], sent_max: float
     ) -> None:
+        """Promote a fold, and wait until it has published in each of the partitions.
+
+        Args:
+            rollout: Open clients.
+            fold: ``old`` or ``new``.
+            partitions: Partitions.
+            sent_max: Share of the events that may be sent as soon as the fold is in charge.
+        """
         self.status = await rollout.status()
         made = await requests.promote(rollout, fold, partitions)
         offsets: dict[int, int] = {}
@@ -205,7 +223,15 @@ class RolloutDemo:
             raise UnavailableError(f"promote of the {fold} fold in partition {partition}: {why}")
         at = ", ".join(f"[{number}] {offset:,}" for number, offset in sorted(offsets.items()))
         self._on_progress(f"promote --fold {fold}: in charge from offset {at} on")
-        self.status = await rollout.status()
+        self.stage = "promoted"
+        self._let_send(sent_max)
+        stream, wanted = self.stream, ("old", "new").index(fold)
+
+        def has_published(_status: Status) -> bool:
+            published = (self.folds.last_fold(partition) == wanted for partition in partitions)
+            return all(published) or stream.observed.published >= stream.send_max
+
+        await self._until(rollout, f"the {fold} fold has not published", has_published)
 
     async def _until(
         self, rollout: OpenRollout, what: str, is_done: Callable[[Status], bool]
@@ -274,7 +300,7 @@ class RolloutDemo:
         stream, folds = self.stream, self.folds
         labels, published = stream.labels, stream.observed.probability
         by_old, by_new = (folds.fold == 0) & ~labels.is_test, (folds.fold == 1) & labels.is_scored
-        pauses = folds.pauses_s
+        pauses = [] if stream.held_s else folds.pauses_s  # a pause may be one of the sender
         return {
             **stream.figures(streaming_s, sum(different for _, different in replayed)),
             "by_two_folds": len(folds.both),
@@ -290,6 +316,7 @@ class RolloutDemo:
                 for partition, event_indices in enumerate(stream.events_by_partition)
             },
             "pause_seconds_max": round(max(pauses), 2) if pauses else None,
+            "held_seconds": round(stream.held_s, 1),
             "warm_seconds": round(self._warm_s, 1),
             "states_dropped": self._dropped,
             "seconds": round(seconds, 1),

@@ -55,6 +55,10 @@ class DemoStream:
         bundles: Bundles whose folds the demo runs; the first one is the workers' own.
         on_progress: Called with a line of text for each step.
         companion: Returns a context that is open while the events are streamed.
+
+    Attributes:
+        send_max: Number of events that may be sent now.
+        held_s: Seconds for which the sender waited because of it.
     """
 
     def __init__(
@@ -74,6 +78,8 @@ class DemoStream:
             np.zeros(len(events), np.int64), np.full(len(events), np.nan), [None] * len(events)
         )
         self.on_progress = on_progress
+        self.send_max = len(events)
+        self.held_s = 0.0
         self._rate = rate
         self._companion = companion or (lambda _settings: nullcontext())
         self.models: list[Model] = [load_bundle(bundle) for bundle in bundles]
@@ -204,11 +210,15 @@ class DemoStream:
         )
         await producer.start()
         try:
-            begin_s = time.monotonic()
+            begin_s = looked_s = time.monotonic()
             while self.observed.sent < len(self.events):
-                due = len(self.events)
+                due, now_s = self.send_max, time.monotonic()
+                if self.observed.sent >= self.send_max:
+                    self.held_s += now_s - looked_s
+                    begin_s += now_s - looked_s
+                looked_s = now_s
                 if self._rate:
-                    due = min(due, int((time.monotonic() - begin_s) * self._rate) + 1)
+                    due = min(due, int((now_s - begin_s) * self._rate) + 1)
                 for event in self.events[self.observed.sent : min(due, self.observed.sent + 2000)]:
                     await producer.send(
                         self.settings.source,
@@ -218,7 +228,8 @@ class DemoStream:
                         timestamp_ms=_now_ms(),
                     )
                     self.observed.sent += 1
-                await asyncio.sleep(TICK_S if self._rate else 0)
+                is_held = self.observed.sent >= self.send_max
+                await asyncio.sleep(TICK_S if self._rate or is_held else 0)
             await producer.flush()
         finally:
             await stop_producer(producer, self.settings.revoke_timeout_s)
