@@ -16,14 +16,17 @@ MARKS = {Level.FINE: "[green]fine[/]   ", Level.WARNING: "[yellow]warning[/]", L
 INDENT = " " * 8
 
 
-def run(settings: FoldSettings, keys: int | None, writes: bool, as_json: bool) -> int:
+def run(
+    settings: FoldSettings, keys: int | None, candidate: str | None, writes: bool, as_json: bool
+) -> int:
     """Check everything that a worker needs, and suggest remedies."""
     console = output_console()
     levels = []
 
     async def check() -> None:
         wall = time.time  # noqa: TID251  # ages of backups, and clocks, which the fold does not use
-        async for finding in examine(settings, wall, keys=keys, writes=writes):
+        checks = examine(settings, wall, keys=keys, writes=writes, candidate=candidate)
+        async for finding in checks:
             levels.append(finding.level)
             if as_json:
                 print_json(asdict(finding))

@@ -196,17 +196,22 @@ def _print_proposal(settings: FoldSettings, proposal: Proposal) -> None:
     print(f"{cost.records:,} records to fold again")
     print(
         f"about {cost.redis_bytes / 1e6:,.1f} MB more in Redis, for the {cost.keys:,} keys that the "
-        "fold in charge has; leave the same amount free"
+        f"fold in charge has{_free(cost.redis_free_bytes)}"
     )
-    if cost.warm_s is None:
-        print("no worker has measured its rate yet, so the time until it is warm is unknown")
+    if cost.cpu_s is None or cost.warm_s is None:
+        print("the source has no records to measure, so the CPU until it is warm is unknown")
     else:
         print(
-            f"about {cost.warm_s:,.0f} s until it is warm, if the workers had nothing else to do; "
-            "under full load, three to four times as long"
+            f"about {cost.cpu_s:,.0f} s of CPU, measured here with {cost.sample_records:,} records: "
+            f"{cost.warm_s:,.0f} s until it is warm, if each worker has a core for it; under full "
+            "load, three to four times as long"
         )
     for partition, offset in proposal.first.items():
         print(f"{settings.source}[{partition}]: the new memories begin later, at offset {offset}")
+
+
+def _free(free_bytes: float | None) -> str:
+    return "" if free_bytes is None else f"; {free_bytes / 1e6:,.1f} MB are free"
 
 
 def _print_status(settings: FoldSettings, found: Status) -> None:

@@ -20,6 +20,7 @@ from stream_rnn.errors import (
 from stream_rnn.model.network import Model
 from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.operate.key_states import state_bytes
+from stream_rnn.operate.rollout_cost import memory_of
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.server_checks import check_redis, primary_info, primary_times
@@ -86,7 +87,11 @@ def _persistence(node: str, facts: Facts) -> Finding:
 
 
 def check_memory(
-    nodes: Collection[Facts], model: Model, settings: FoldSettings, keys: int | None, stored: int
+    nodes: Collection[dict[str, Any]],
+    model: Model,
+    settings: FoldSettings,
+    keys: int | None,
+    stored: int,
 ) -> Finding:
     """Check that the expected number of keys fits into all primaries together.
 
@@ -97,11 +102,7 @@ def check_memory(
         keys: Expected number of keys; ``None`` if unknown.
         stored: Number of keys in Redis now.
     """
-    used = sum(int(facts.get("used_memory", 0)) for facts in nodes)
-    limit = sum(
-        int(facts.get("maxmemory", 0)) or int(facts.get("total_system_memory", 0))
-        for facts in nodes
-    )
+    used, limit = memory_of(nodes)
     key_bytes = state_bytes(model, 16)
     if not limit:
         return _not_checked("memory", "INFO memory")

@@ -20,6 +20,7 @@ from stream_rnn.operate.check_keys import check_records
 from stream_rnn.operate.check_output_schema import check_output_schema
 from stream_rnn.operate.check_registry import check_registry
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
+from stream_rnn.operate.check_rollout import check_rollout
 from stream_rnn.operate.open_fold import Fold, assemble_fold, open_redis
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore
@@ -45,7 +46,12 @@ class _Opened:
 
 
 async def examine(
-    settings: FoldSettings, wall: Callable[[], float], *, keys: int | None, writes: bool
+    settings: FoldSettings,
+    wall: Callable[[], float],
+    *,
+    keys: int | None,
+    writes: bool,
+    candidate: str | None = None,
 ) -> AsyncIterator[Finding]:
     """Run all checks, and yield their findings.
 
@@ -54,6 +60,7 @@ async def examine(
         wall: Clock that returns seconds since 1970.
         keys: Expected number of keys; ``None`` if unknown.
         writes: Whether to open a transaction and abort it.
+        candidate: Directory of the bundle of a roll-out to check; ``None`` for none.
     """
     for finding in check_machine(settings):
         yield finding
@@ -77,7 +84,8 @@ async def examine(
             return
         rows: list[dict[str, Any]] = []
         if opened.has_source:
-            async for finding in _check_fold(settings, model, redis, cluster, wall, rows):
+            given = settings, model, redis, cluster, wall, rows
+            async for finding in _check_fold(*given, candidate=candidate):
                 yield finding
         else:
             yield warning(
@@ -104,8 +112,10 @@ async def _check_fold(
     cluster: KafkaCluster,
     wall: Callable[[], float],
     rows: list[dict[str, Any]],
+    *,
+    candidate: str | None,
 ) -> AsyncIterator[Finding]:
-    """Check positions and backup; ``rows`` receives the description of each partition."""
+    """Check positions, backup and roll-out; ``rows`` receives the description of each partition."""
     try:
         fold = await assemble_fold(settings, model, redis, cluster)
         rows += await fold.describe()
@@ -115,6 +125,8 @@ async def _check_fold(
             yield finding
     except StreamRNNError as error:
         yield bad("position", str(error), "do what the message says")
+    async for finding in check_rollout(settings, candidate, redis, cluster):
+        yield finding
 
 
 async def _check_redis(

@@ -3,44 +3,18 @@
 import getpass
 import socket
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from stream_rnn.errors import ConfigError, UnavailableError
 from stream_rnn.fold.fold_id import fold_id_of
-from stream_rnn.model.network import Model
-from stream_rnn.operate.key_states import state_bytes
-from stream_rnn.operate.rollout_status import OpenRollout, PartitionStatus, Status
+from stream_rnn.operate.rollout_cost import Cost, estimate, late_start
+from stream_rnn.operate.rollout_status import OpenRollout, Status
 from stream_rnn.rollout.bundles import read_bundle_bytes
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import BundleBytes
 from stream_rnn.rollout.worker_report import Workers
 
-KEY_BYTES = 16
-"""Assumed mean size of a key, as in ``stream-rnn state size``."""
 CHANGED = "another process has changed the plan meanwhile: look at the status, and try again"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What a roll-out takes until the candidate is warm.
-
-    Attributes:
-        records: Number of offsets that the candidate folds to reach the group offsets.
-        keys: Number of keys that the fold in charge has now.
-        redis_bytes: Approximate bytes of as many states of the candidate in Redis.
-        warm_s: Seconds for these records at the rate that the workers measured, if they had nothing
-            else to do; ``None`` if no worker has measured a rate yet.
-    """
-
-    records: int
-    keys: int
-    redis_bytes: float
-    warm_s: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the cost for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,36 +58,26 @@ async def propose(rollout: OpenRollout, *, from_log_start: bool = False) -> Prop
     model, bundle = read_bundle_bytes(rollout.settings.bundle)
     given = FoldName(fold_id=fold_id_of(model, rollout.settings), fingerprint=model.fingerprint)
     status = await rollout.status(given.fold_id)
-    if await _is_lost(rollout, status.plan, given, bundle):
-        assert status.plan is not None, "the plan names the bundle"
-        return Proposal(
-            seen=status.plan,
-            folds=status.plan.folds,
-            bundle=bundle,
-            fingerprint=model.fingerprint,
-            cost=_estimate(status, status.plan.folds, model),
-            first={},
-            repairs=True,
-        )
-    _require_no_open_plan(status.plan)
-    _require_workers(rollout, status.workers)
-    folds = _choose_folds(status, given)
-    new = folds[1].fold_id
-    first = {p.partition: n for p in status.partitions if (n := _late_start(p, new)) is not None}
-    if first and not from_log_start:
-        number, offset = next(iter(first.items()))
-        raise ConfigError(
-            f"{len(first)} partitions have lost records that the fold in charge has folded, so the "
-            f"new memories would begin later, at offset {offset} of partition {number}: accept "
-            "that with --from-log-start"
-        )
+    repairs = await _is_lost(rollout, status.plan, given, bundle)
+    if repairs and status.plan is not None:
+        folds, first = status.plan.folds, {}
+    else:
+        _require_no_open_plan(status.plan)
+        _require_workers(rollout, status.workers)
+        folds = _choose_folds(status, given)
+        first = _late_starts(status, folds[1].fold_id, from_log_start=from_log_start)
+    (other,) = (fold.fold_id for fold in folds if fold != given)
+    cost = await estimate(rollout, status, other, given.fold_id, model, bundle.size)
+    if not repairs:
+        _require_room(cost)
     return Proposal(
         seen=status.plan,
         folds=folds,
         bundle=bundle,
         fingerprint=model.fingerprint,
-        cost=_estimate(status, folds, model),
+        cost=cost,
         first=first,
+        repairs=repairs,
     )
 
 
@@ -143,6 +107,24 @@ async def start(rollout: OpenRollout, proposal: Proposal) -> Plan:
         if fold.fingerprint not in kept:
             await rollout.plans.drop_bundle(fold.fingerprint)
     return plan
+
+
+def _late_starts(status: Status, fold_id: str, *, from_log_start: bool) -> dict[int, int]:
+    """Return where the candidate begins after the fold in charge, by partition.
+
+    Raises:
+        ConfigError: There are such partitions, and that was not accepted.
+    """
+    late = ((p.partition, late_start(p, fold_id)) for p in status.partitions)
+    first = {partition: offset for partition, offset in late if offset is not None}
+    if first and not from_log_start:
+        number, offset = next(iter(first.items()))
+        raise ConfigError(
+            f"{len(first)} partitions have lost records that the fold in charge has folded, so the "
+            f"new memories would begin later, at offset {offset} of partition {number}: accept "
+            "that with --from-log-start"
+        )
+    return first
 
 
 async def _is_lost(
@@ -223,31 +205,18 @@ def _choose_folds(status: Status, given: FoldName) -> tuple[FoldName, FoldName]:
     return own[others[0]], given
 
 
-def _late_start(status: PartitionStatus, fold_id: str) -> int | None:
-    """Return the first offset of a candidate that begins after the fold in charge; else ``None``."""
-    stored, known = status.stored[fold_id], status.known
-    is_usable = stored.position is not None and stored.position >= status.log_start
-    first = stored.origin if is_usable and stored.origin is not None else status.log_start
-    is_late = known is not None and known.origin is not None and first > known.origin
-    return first if is_late and known is not None and known.fold_id != fold_id else None
+def _require_room(cost: Cost) -> None:
+    """Raise if the states would fill Redis, which would then accept no commit of the fold in charge.
 
-
-def _estimate(status: Status, folds: tuple[FoldName, FoldName], model: Model) -> Cost:
-    old, new = (fold.fold_id for fold in folds)
-    records = 0
-    for partition in status.partitions:
-        if partition.known is not None:
-            position = partition.stored[new].position or 0
-            records += max(partition.known.offset - max(position, partition.log_start), 0)
-    keys = [p.stored[old].fields if old in p.stored else 0 for p in status.partitions]
-    rates = [report.events_per_s for report in status.workers.known]
-    rate = sum(rate for rate in rates if rate is not None)
-    return Cost(
-        records=records,
-        keys=sum(keys),
-        redis_bytes=sum(keys) * state_bytes(model, KEY_BYTES),
-        warm_s=records / rate if rate else None,
-    )
+    Raises:
+        ConfigError: They would.
+    """
+    if not cost.fits:
+        raise ConfigError(
+            f"the candidate needs about {cost.redis_bytes / 1e6:,.1f} MB in Redis for as many keys "
+            f"as the fold in charge has, {cost.keys:,}, and {(cost.redis_free_bytes or 0) / 1e6:,.1f} "
+            "MB are free: raise maxmemory, or distribute the partitions over a Redis Cluster"
+        )
 
 
 def _who() -> str:

@@ -26,15 +26,22 @@ from stream_rnn.store.memory_store import MemoryStore
 
 CACHE_BYTES_MAX = 1_000_000_000
 END = 1 << 62
+OTHER_FOLD = "0" * 12
 
 Emit = Callable[[Sequence[Message], Sequence[Message]], None]
 
 
 @dataclass(slots=True)
 class _RangeLog:
-    """A log that starts at the start of the range, and for which nothing is published yet."""
+    """A log that starts at the start of the range.
+
+    Attributes:
+        start: First offset of the range.
+        is_published: Whether another fold has published everything, so that this one is silent.
+    """
 
     start: int
+    is_published: bool = False
 
     async def log_start(self) -> int:
         return self.start
@@ -43,7 +50,7 @@ class _RangeLog:
         return END
 
     async def group_offset(self) -> GroupOffset | None:
-        return None
+        return GroupOffset(END, OTHER_FOLD, 0) if self.is_published else None
 
     async def last_output(self, number_min: int = 0) -> LastOutput | None:  # noqa: ARG002  # see above
         return None
@@ -104,6 +111,7 @@ async def replay_partition(
     wire: Wire = JSON,
     store: MemoryStore | None = None,
     observer: Observer | None = None,
+    is_silent: bool = False,
 ) -> Counts:
     """Fold the records of one partition.
 
@@ -118,6 +126,7 @@ async def replay_partition(
         wire: Format of the emitted predictions.
         store: Store of the hidden states; ``None`` for a new one in memory.
         observer: Observer of each micro-batch; ``None`` to observe nothing.
+        is_silent: Whether to make no outputs, as a fold that is behind another one's group offset.
 
     Returns:
         Counts of events, predictions and skips.
@@ -128,7 +137,7 @@ async def replay_partition(
         partition=partition,
         source=_BatchSource(batches),
         store=MemoryStore() if store is None else store,
-        log=_RangeLog(start),
+        log=_RangeLog(start, is_silent),
         publisher=_EmittingPublisher(emit),
         cache_bytes=CACHE_BYTES_MAX,
         sink=sink,

@@ -119,6 +119,27 @@ class RedisPlanStore:
         found: Any = await self._calls.await_reply(call)
         return [WorkerReport.decode(content) for content in found]
 
+    async def check_rights(self, probe: str) -> None:
+        """Run the commands that write, on keys that are deleted again.
+
+        Args:
+            probe: Name of a worker and of a bundle that do not exist.
+
+        Raises:
+            ConfigError: Redis refuses one of them.
+        """
+        bundle, worker = self._bundle_prefix + probe, self._worker_prefix + probe
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(bundle, "content", "")
+            pipe.hstrlen(bundle, "content")
+            pipe.unlink(bundle)
+            pipe.set(worker, "", px=1)
+            await self._calls.await_reply(pipe.execute())
+        call = self._write(
+            keys=[bundle], args=[b"-", b""]
+        )  # no plan is seen as this, so it writes nothing
+        await self._calls.await_reply(call)
+
 
 def check_plan_size(key: str, size: int) -> None:
     """Check the size of a plan.

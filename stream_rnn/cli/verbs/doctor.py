@@ -27,6 +27,11 @@ from stream_rnn.settings import FOLD_NAMES
     help="Number of keys to expect; the doctor checks whether their states fit into Redis.",
 )
 @click.option(
+    "--candidate",
+    metavar="DIRECTORY",
+    help="New bundle of a roll-out; the doctor checks whether it could start, and what it would cost.",
+)
+@click.option(
     "--write",
     "writes",
     is_flag=True,
@@ -39,7 +44,9 @@ def command(**options: Any) -> Any:
     The doctor checks this machine, the bundle, Redis, Kafka, access rights and positions, and with a
     schema registry whether it answers and knows the ids of the latest records. It reads a
     sample of the source, at most 100,000 records in 10 seconds, for keys that are in several
-    partitions, and names the partitioners of the producers. It takes the options of the worker;
+    partitions, and names the partitioners of the producers. With --candidate, it also checks a
+    roll-out without starting it: the workers' reports, the room in Redis, the time until the
+    candidate is warm, the retention, the shadow topic and the rights. It takes the options of the worker;
     workers may run meanwhile. The exit status is 1 if a check is bad,
     and 0 if there are only warnings.
     """

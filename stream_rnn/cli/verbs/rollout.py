@@ -119,12 +119,13 @@ def start(**options: Any) -> Any:
     dropped.
 
     All settings except the bundle must be those of the workers, and predictions must be JSON. The
-    command first prints what the roll-out will cost: records to fold, bytes in Redis, and the time
-    at the rate that the workers have measured. With --wait, it ends when the candidate is warm in
+    command first prints what the roll-out will cost: records to fold, bytes in Redis, and CPU and
+    time at a rate that it measures with the newest records, on this machine. With --wait, it ends when the candidate is warm in
     all partitions; the exit status is 1 if that takes too long.
 
-    It is refused while another roll-out is open, or a member of the group is no worker of this
-    version or a later one.
+    It is refused while another roll-out is open, if Redis has no room for the states, or while a
+    member of the group is no worker of this version or a later one. While a roll-out is open, the
+    command puts a bundle of it into Redis again that Redis has lost.
     """
     return load_work("rollout").start(**options)
 
