@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError, StreamRNNError
 from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.kafka.topic_rules import find_shadow_problem
 from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.operate.rollout_cost import Cost
 from stream_rnn.operate.rollout_start import propose
@@ -114,12 +115,13 @@ async def _check_rights(redis: Redis, settings: FoldSettings) -> Finding:
 
 
 async def _check_shadow_topic(cluster: KafkaCluster, settings: FoldSettings) -> Finding:
-    name, topic = "shadow topic", f"{settings.predictions}.shadow"
+    name, topic = "shadow topic", settings.shadow_topic
+    if settings.rollout_silent:
+        return fine(name, "rollout_silent is set, so candidates publish nothing")
     facts = await cluster.topics(settings.source, topic)
-    count, expected = facts[topic].partitions, facts[settings.source].partitions
-    if not count:
+    if not facts[topic].partitions:
         return fine(name, f"{topic} does not exist; the first worker with a candidate creates it")
-    if count != expected:
-        detail = f"{topic} has {count} partitions, and {settings.source} has {expected}"
-        return bad(name, detail, "delete the topic, which workers then create again")
-    return fine(name, f"{topic}: {count} partitions")
+    problem = find_shadow_problem(facts[topic], facts[settings.source], settings)
+    if problem is not None:
+        return bad(name, f"{topic}: it {problem.description}", problem.remedy)
+    return fine(name, f"{topic}: {facts[topic].partitions} partitions")
