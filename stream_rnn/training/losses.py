@@ -2,7 +2,9 @@
 
 The loss of a number or a time is ``smooth_l1`` of the standardized target, or ``l1``, the absolute
 error in the unit of the prediction, whose minimum is at the median.  The target of a time is its
-logarithm, in which ``smooth_l1`` weighs a factor alike whether it is of seconds or of days.
+logarithm, in which ``smooth_l1`` weighs a factor alike whether it is of seconds or of days.  Errors
+of predictions above the target may weigh more or less than those below, as in asymmetric least
+squares (Newey and Powell 1987, Econometrica 55).
 
 Each event counts once, whatever the length of its key and whichever events share its window: the
 loss of a window is a sum over its events, divided by the mean number of labels of a window.
@@ -19,7 +21,7 @@ from torch import Tensor, nn
 
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile, Target, TimeToNext
-from stream_rnn.training.training_settings import NumberLoss
+from stream_rnn.training.training_settings import TrainingSettings
 
 WEIGHT_MAX = 20.0
 LOG_MAX = 40.0  # of a time, as in its output
@@ -86,7 +88,7 @@ def window_loss(
     labels: Mapping[str, Tensor],
     weights: ClassWeights,
     mean_counts: Mapping[str, float],
-    number_loss: NumberLoss = "smooth_l1",
+    settings: TrainingSettings,
 ) -> WindowLoss | None:
     """Return the loss of a window, in which each label counts as much as in any other window.
 
@@ -96,7 +98,7 @@ def window_loss(
         labels: Labels (...) for each head; NaN for none.
         weights: Class weights of each head; a head without an entry is not weighted.
         mean_counts: Mean of :func:`label_counts` over the windows, for each head.
-        number_loss: Loss of numbers and times.
+        settings: Settings of training, of which the loss reads those of numbers and times.
 
     Returns:
         The loss; ``None`` if no event has a label.
@@ -108,7 +110,7 @@ def window_loss(
         known = ~torch.isnan(label)
         if known.any():
             chosen, class_weights = y[..., at : at + head.width][known], weights.get(head.name)
-            loss = _head_loss(head, chosen, label[known], class_weights, number_loss)
+            loss = _head_loss(head, chosen, label[known], class_weights, settings)
             loss = loss / mean_counts[head.name]
             total = loss if total is None else total + loss
             share += counts[head.name] / mean_counts[head.name]
@@ -120,8 +122,8 @@ def window_loss(
 class MeanLoss:
     """The mean loss of events that are added piece by piece, without class weights."""
 
-    def __init__(self, spec: FeatureSpec, number_loss: NumberLoss = "smooth_l1") -> None:
-        self._spec, self._number_loss = spec, number_loss
+    def __init__(self, spec: FeatureSpec, settings: TrainingSettings) -> None:
+        self._spec, self._settings = spec, settings
         self._sums = dict.fromkeys((head.name for head in spec.heads), 0.0)
         self._counts = dict.fromkeys(self._sums, 0)
 
@@ -133,7 +135,7 @@ class MeanLoss:
             known = ~torch.isnan(label)
             if known.any():
                 chosen = y[known, at : at + head.width]
-                loss = _head_loss(head, chosen, label[known], None, self._number_loss)
+                loss = _head_loss(head, chosen, label[known], None, self._settings)
                 self._sums[head.name] += float(loss)
                 self._counts[head.name] += int(known.sum())
             at += head.width
@@ -146,10 +148,10 @@ class MeanLoss:
 
 
 def _head_loss(
-    head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None, number_loss: NumberLoss
+    head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None, settings: TrainingSettings
 ) -> Tensor:
     """Return the sum of the losses of M events with outputs y (M, C) and labels (M,)."""
-    functional = nn.functional
+    functional, over = nn.functional, settings.overestimate_weight
     match head:
         case Binary():
             event_weights = None if weights is None else weights[label.long()]
@@ -163,15 +165,27 @@ def _head_loss(
             error = (label - fitted.mean)[:, None] / fitted.std - y  # (M, C)
             quantiles = y.new_tensor(head.quantiles)
             return torch.maximum(quantiles * error, (quantiles - 1) * error).mean(dim=1).sum()
-        case TimeToNext() if number_loss == "l1":
+        case TimeToNext() if settings.number_loss == "l1":
             fitted = head.fitted or Target()
             predicted = (y[:, 0] * fitted.std + fitted.mean).clamp(max=LOG_MAX)
             # Divided by a long time of the log, so that heads of other kinds count as much.
-            seconds = math.expm1(min(fitted.mean + fitted.std, LOG_MAX))
-            return (predicted.expm1() - label.expm1()).abs().sum() / max(seconds, 1.0)
+            seconds = max(math.expm1(min(fitted.mean + fitted.std, LOG_MAX)), 1.0)
+            errors = (predicted.expm1() - label.expm1()).abs()
+            return _weigh_sides(errors, predicted > label, over).sum() / seconds
         case _:
             fitted = head.fitted or Target()
             scaled = (label - fitted.mean) / fitted.std
-            if number_loss == "l1":
-                return functional.l1_loss(y[:, 0], scaled, reduction="sum")
-            return functional.smooth_l1_loss(y[:, 0], scaled, reduction="sum")
+            is_l1 = settings.number_loss == "l1"
+            loss = functional.l1_loss if is_l1 else functional.smooth_l1_loss
+            if over == 1:
+                return loss(y[:, 0], scaled, reduction="sum")
+            errors = loss(y[:, 0], scaled, reduction="none")
+            return _weigh_sides(errors, y[:, 0] > scaled, over).sum()
+
+
+def _weigh_sides(errors: Tensor, is_over: Tensor, overestimate_weight: float) -> Tensor:
+    """Weigh errors (M,) above and below their targets; the mean of both weights is 1."""
+    if overestimate_weight == 1:
+        return errors
+    below = 2 / (1 + overestimate_weight)
+    return errors * torch.where(is_over, 2 - below, below)

@@ -167,7 +167,7 @@ class _Training:
             start_from_memoryless_(network, self.cell, memoryless)
         self.best = copy.deepcopy(self.network.state_dict())
         model = Model(self.spec, self.cell, self.network)
-        self.best_loss = validation_loss(model, self.data, self.settings.number_loss)
+        self.best_loss = validation_loss(model, self.data, self.settings)
 
     def _class_weights(self) -> ClassWeights:
         if self.settings.class_weights == "none":
@@ -225,7 +225,7 @@ class _Training:
         self._train_windows()
         model = Model(self.spec, self.cell, self.validated_network)
         self.meter.phase = "validation"
-        loss = validation_loss(model, self.data, self.settings.number_loss, self.meter.step)
+        loss = validation_loss(model, self.data, self.settings, self.meter.step)
         if math.isnan(loss):
             raise self._not_finite("validation loss")
         if loss < self.best_loss:
@@ -250,9 +250,7 @@ class _Training:
                 h = torch.zeros(window.runs.stop - window.runs.start, *self.network.hidden_shape)
             y, events, ends = self._step(window, h, noise)
             labels = {name: label[events] for name, label in self.labels.items()}
-            loss = window_loss(
-                self.spec, y, labels, self.weights, mean_counts, settings.number_loss
-            )
+            loss = window_loss(self.spec, y, labels, self.weights, mean_counts, settings)
             if loss is not None:
                 losses += self._learn(loss)
                 shares += loss.share

@@ -17,7 +17,8 @@ class TrainingSettings:
     """Settings of training; each field has bounds and a description, which is the option's help.
 
     Source: ``learning_rate``, ``weight_decay`` Loshchilov and Hutter 2019 (AdamW); ``noise`` Bishop
-    1995; ``chrono_steps`` Tallec and Ollivier 2018; ``ema_decay`` Polyak and Juditsky 1992.
+    1995; ``chrono_steps`` Tallec and Ollivier 2018; ``ema_decay`` Polyak and Juditsky 1992;
+    ``overestimate_weight`` Newey and Powell 1987 (Econometrica 55, asymmetric least squares).
     """
 
     epochs: Epochs = Field(12, description="Maximum number of epochs.")
@@ -85,6 +86,12 @@ class TrainingSettings:
     number_loss: NumberLoss = Field(
         "smooth_l1",
         description="Loss of numbers and times: smooth_l1 of the standardized target, or l1, the absolute error in the unit of the prediction, whose minimum is at the median.",
+    )
+    overestimate_weight: float = Field(
+        1.0,
+        ge=0.01,
+        le=100,
+        description="Weight in the loss of a number or time predicted above its target, relative to one predicted below; above 1 makes predictions lower, towards an expectile with smooth_l1 and a quantile with l1; quantile heads are not affected.",
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",

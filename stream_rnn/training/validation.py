@@ -21,7 +21,7 @@ from stream_rnn.model.network import Model
 from stream_rnn.training.examples import Examples, encode, targets
 from stream_rnn.training.losses import MeanLoss
 from stream_rnn.training.splits import PART_NAMES
-from stream_rnn.training.training_settings import NumberLoss
+from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.windows import Window, cut_windows, needed_lengths, single_events
 
 WINDOW = 256
@@ -100,7 +100,7 @@ def events_per_window(width: int, events_max: int) -> int:
 def validation_loss(
     model: Model,
     data: EncodedExamples,
-    number_loss: NumberLoss,
+    settings: TrainingSettings,
     on_events: OnEvents = lambda _events: None,
 ) -> float:
     """Return the mean loss of the validation part, or of the training part if that is empty.
@@ -109,7 +109,7 @@ def validation_loss(
     number of events since its last call.
     """
     part = data.validation_part
-    labels, loss = data.labels(part), MeanLoss(model.spec, number_loss)
+    labels, loss = data.labels(part), MeanLoss(model.spec, settings)
     for events, y in _predict(model, data, data.is_labelled(part)):
         loss.add(y, {name: label[events] for name, label in labels.items()})
         on_events(len(events))

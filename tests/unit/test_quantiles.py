@@ -21,6 +21,7 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import Quantile
 from stream_rnn.predictions.frames import to_polars
 from stream_rnn.training.losses import MeanLoss
+from stream_rnn.training.training_settings import TrainingSettings
 
 HEAD = {"name": "range", "kind": "quantile", "path": "y", "quantiles": [0.1, 0.5, 0.9]}
 
@@ -59,7 +60,7 @@ def test_the_loss_is_the_pinball_loss():
     """The mean over the quantiles, of scaled targets."""
     spec = spec_of(fitted={"mean": 2.0, "std": 4.0})
     y, labels = torch.tensor([[-1.0, 0.0, 2.0], [0.5, 0.1, 0.3]]), torch.tensor([3.0, -6.0])
-    loss = MeanLoss(spec)
+    loss = MeanLoss(spec, TrainingSettings())
 
     loss.add(y, {"range": labels})
 

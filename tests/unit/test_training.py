@@ -114,7 +114,7 @@ def test_noise_is_never_on_what_judges():
     prints = [with_fingerprint(t.model).fingerprint for t in (one, same, other)]
     assert prints[0] == prints[1] != prints[2]
     data = validation.EncodedExamples.encode(fitted, examples)
-    assert one.validation_loss == validation.validation_loss(one.model, data, "smooth_l1")
+    assert one.validation_loss == validation.validation_loss(one.model, data, QUICK)
 
 
 @pytest.mark.parametrize("bound", [{"EVENTS_MAX": 5}, {"WINDOW": 7}, {"FLOATS_MAX": 40}])

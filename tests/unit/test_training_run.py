@@ -203,10 +203,10 @@ def test_balanced_weights_let_classes_count_alike():
     y, labels = torch.zeros(4, 3), {"c": torch.tensor([0.0, 0.0, 1.0, math.nan])}
     y[2] = torch.tensor([0.0, 5.0, 0.0])
     even = {"c": 3.0}
-    plain = window_loss(spec, y, labels, {}, even).value
-    heavy = window_loss(spec, y, labels, {"c": torch.tensor([2.0, 1.0, 1.0])}, even).value
+    plain = window_loss(spec, y, labels, {}, even, QUICK).value
+    heavy = window_loss(spec, y, labels, {"c": torch.tensor([2.0, 1.0, 1.0])}, even, QUICK).value
     assert float(heavy) > float(plain)
-    assert window_loss(spec, y, {"c": torch.full((4,), math.nan)}, {}, even) is None
+    assert window_loss(spec, y, {"c": torch.full((4,), math.nan)}, {}, even, QUICK) is None
 
 
 def test_dropout_is_of_training_alone():

@@ -108,7 +108,7 @@ def test_the_validation_loss_is_the_mean_over_events():
     spec, examples = examples_of(validation_keys=1)
     trained = train(spec, CELL, examples, dataclasses.replace(STILL, learning_rate=0.01))
     data = EncodedExamples.encode(spec, examples)
-    assert trained.validation_loss == validation_loss(trained.model, data, "smooth_l1")
+    assert trained.validation_loss == validation_loss(trained.model, data, STILL)
     assert trained.validation_loss == pytest.approx(mean_by_event(trained.model, data, 1), rel=1e-5)
 
 
@@ -151,11 +151,11 @@ def test_the_gradient_of_an_epoch_is_that_of_the_mean_over_events(is_balanced):
     for window in cut:
         index = torch.from_numpy(window.events)
         of_window = {name: label[index] for name, label in labels.items()}
-        loss = window_loss(spec, y[index], of_window, weights, mean_counts)
+        loss = window_loss(spec, y[index], of_window, weights, mean_counts, STILL)
         shares.append(loss.share)
         (loss.value / len(cut)).backward()
     by_window, y.grad = y.grad, None
-    whole = window_loss(spec, y, labels, weights, counts)
+    whole = window_loss(spec, y, labels, weights, counts, STILL)
     whole.value.backward()
     assert torch.allclose(by_window, y.grad, rtol=1e-4, atol=1e-9)
     assert whole.share == pytest.approx(1)
