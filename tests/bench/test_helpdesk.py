@@ -2,8 +2,28 @@
 
     STREAM_RNN_DATA=... pytest -m bench tests/bench/test_helpdesk.py -s
 
-Prefixes of at least two events of the test cases are scored if they have a next event.  The test
+Prefixes of at least two events of the test cases are scored if they have a next event, as in the
+authors' evaluate_next_activity_and_time.py (github.com/verenich/ProcessSequencePrediction).  Their
+script also stops at the length of the longest training case, which no test case reaches.  The test
 asserts that figures are equal offline and streamed, not that they are good.
+
+Five folds of the training cases chose the recipe, without the test cases (accuracy, MAE in days;
+the standard error of a MAE is about 0.095):
+
+    this recipe                                                 0.787, 3.531
+    a GRU, with 40 epochs and a rate of 0.002                   0.787, 3.543
+    dropout 0.4 and averaged weights                            0.788, 3.581
+        with the weekday as a category                          0.788, 3.593
+        of a GRU, with 50 epochs                                0.787, 3.552
+    the median of the days, by a quantile head                  0.790, 3.543
+    quantiles 0.3, 0.5, 0.7 of the days, the middle one served  0.790, 3.555
+    quantiles 0.25, 0.5, 0.75 as a third head beside the time   0.788, 3.538
+    the quarter of the year as a category                       0.793, 3.547
+    time since the start (log) and the last event, in days      0.788, 3.552
+
+Gradient-boosted trees with an absolute loss on the same features and the length of the prefix reach
+3.497, without the day 3.550.  Waits of more than 16 days are 7 % of the scored rows of the training
+cases, and 46 % of all their waiting.
 """
 
 from datetime import UTC, datetime
