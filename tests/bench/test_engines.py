@@ -3,6 +3,22 @@
     STREAM_RNN_DATA=... pytest -m bench tests/bench/test_engines.py -s
 
 The test asserts that figures are equal offline and streamed, not that they are good.
+
+Five folds of the training engines chose the recipe, without the test engines (RMSE / score of 100
+rows, from rows with 7 to 145 cycles left):
+
+    equal weights                                    10.27 / 171
+    one head of quantiles: 0.3, 0.35, 0.4            11.42 / 181, 11.12 / 181, 10.86 / 182
+        0.45, 0.5                                    10.75 / 188, 10.70 / 197
+    quantile 0.4 alone                               10.93 / 184
+    equal weights, moved to the expectile of the held-out errors at an overestimate weight of
+        1, 1.25, 1.5                                 10.27 / 172, 10.31 / 166, 10.38 / 163
+        1.75, 2, 2.5, 3                              10.49 / 161, 10.60 / 160, 10.87 / 161, 11.14 / 163
+
+Quantile heads are trained by an absolute error, which is worse than ``smooth_l1`` by both figures.
+The weight is the least one whose score is within 1 % of the best.  The rows of weights move the
+predictions of networks trained with equal weights; they are no networks trained with the weight.
+Of those, one fold with a weight of 2 was trained: RMSE 9.74, with equal weights 9.08.
 """
 
 import statistics
@@ -32,6 +48,7 @@ RECIPE = (
     "--key-noise=0.2",
     "--dropout=0.2",
     "--ema-decay=0.98",
+    "--overestimate-weight=1.75",
 )
 PUBLISHED = {
     "Deep LSTM (Zheng 2017)": (16.14, 338),
