@@ -27,7 +27,7 @@ from stream_rnn.demo.flights import BUNDLE, MEMORYLESS, Departure
 from stream_rnn.demo.scores import probability, replay_topic
 from stream_rnn.demo.stream import PARTITIONS, Companion, DemoStream, ProgressCallback
 from stream_rnn.errors import UnavailableError
-from stream_rnn.fold.outputs import CUT_OVER_HEADER
+from stream_rnn.predictions.cut_over import parse_number
 from stream_rnn.local.servers import Addresses
 from stream_rnn.operate import rollout_requests as requests
 from stream_rnn.operate import rollout_start
@@ -70,7 +70,7 @@ class PublishedFolds:
         """Take a prediction of an event."""
         headers, now_s = dict(record.headers), time.monotonic()
         fold = self.fold_ids.index(headers["sr-fold"].decode())
-        number = int(headers.get(CUT_OVER_HEADER, b"0"))
+        number = parse_number(record.headers)
         if self.fold[event] not in (-1, fold):
             self.both.add(event)
         self.fold[event], self.number[event] = fold, number

@@ -19,7 +19,6 @@ from stream_rnn.operate.rollout_status import OpenRollout
 from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.settings import FoldSettings
 from stream_rnn.text import format_duration
-from stream_rnn.worker.rollout_folds import SHARE
 
 HEADROOM_SHARE = 0.2
 
@@ -52,7 +51,8 @@ async def check_rollout(
     yield check_memory(proposal.cost)
     source = settings.source
     facts = (await cluster.topics(source))[source]
-    yield check_time(proposal.cost, facts.limit("retention.ms") / 1000, source)
+    limits = facts.limit("retention.ms") / 1000, settings.rollout_share
+    yield check_time(proposal.cost, source, *limits)
 
 
 def check_memory(cost: Cost) -> Finding:
@@ -68,7 +68,7 @@ def check_memory(cost: Cost) -> Finding:
     return fine(name, detail)
 
 
-def check_time(cost: Cost, retention_s: float, source: str) -> Finding:
+def check_time(cost: Cost, source: str, retention_s: float, share: float) -> Finding:
     """Compare the time until the candidate is warm with the retention of the source.
 
     A candidate that is slower than the records arrive, and are removed, never reaches the group
@@ -76,13 +76,14 @@ def check_time(cost: Cost, retention_s: float, source: str) -> Finding:
 
     Args:
         cost: What the roll-out takes.
-        retention_s: Retention of the source in seconds; infinity for none.
         source: Name of the source.
+        retention_s: Retention of the source in seconds; infinity for none.
+        share: Share of the time that the candidate has while the fold in charge has work.
     """
     name = "roll-out time"
     if cost.cpu_s is None or cost.warm_s is None:
         return fine(name, f"{source} has no records to fold")
-    busy_s = cost.warm_s / SHARE
+    busy_s = cost.warm_s / share
     detail = (
         f"{cost.records:,} records to fold: {format_duration(cost.cpu_s)} of CPU, measured with "
         f"{cost.sample_records:,} records; {format_duration(cost.warm_s)} until the candidate is "

@@ -340,7 +340,7 @@ def _go_on(processor: Processor, candidate: Processor, offset: GroupOffset) -> N
     """Let a processor continue where a candidate of the same fold has ended."""
     processor.position, processor.origin = candidate.position, candidate.origin
     processor.anchor, processor.stream_time_ms = candidate.anchor, candidate.stream_time_ms
-    processor.cache = candidate.cache
+    processor.cache.take_over(candidate.cache)
     processor.publish_from, processor.number = offset.offset, offset.number
     processor.is_positioned = True
 

@@ -52,7 +52,24 @@ class StateCache:
 
     def limit(self, bytes_max: int) -> None:
         """Change the maximum size; if it is less than before, evict the least recently used states."""
-        self._rows_max = limit = self._rows_within(bytes_max)
+        self._rows_max = self._rows_within(bytes_max)
+        self._shrink()
+
+    def take_over(self, other: "StateCache") -> None:
+        """Store the states of another cache, within the maximum size of this one; empty the other."""
+        keys = other.keys()
+        self.put(keys, other.states(other.rows(keys)))
+        other.clear()
+
+    def keys(self) -> list[bytes]:
+        """Return all keys, the least recently used one first."""
+        keys = list(self._row)
+        order = np.argsort(self._last_use[self.rows(keys)], kind="stable")
+        return [keys[i] for i in order.tolist()]
+
+    def _shrink(self) -> None:
+        """Evict states and rows beyond the maximum size."""
+        limit = self._rows_max
         if len(self._last_use) <= limit:
             return
         if len(self._row) > limit:

@@ -76,6 +76,24 @@ def test_a_lower_limit_keeps_what_was_used_last(rows):
     assert held(cache, list(expected)) == expected
 
 
+@pytest.mark.parametrize("rows", [0, 3, 8, 4 * ROWS_INITIAL])
+def test_states_of_another_cache_are_taken_within_the_own_limit(rows):
+    """The other one has none afterwards, and neither shares memory with the other."""
+    cache, other = cache_of(rows), cache_of(8)
+    put(cache, 100)
+    put(other, *range(8))
+    cache.take_over(other)
+    kept = held(cache, [b"%d" % n for n in range(101)])
+    assert all(int(key) == steps for key, steps in kept.items())
+    assert min(rows, 8) * 7 // 8 <= len(kept) <= min(rows, 8)
+    assert len(other) == 0
+    put(other, *range(90, 98))
+    put(cache, *range(50, 50 + min(rows, 64)))
+    assert len(cache) <= rows
+    expected = {b"%d" % n: n for n in range(50, 50 + min(rows, 64))}
+    assert held(cache, list(expected)) == expected
+
+
 def test_a_batch_with_old_and_new_keys_evicts_none_of_its_own():
     """What a put replaces is not what makes room for the rest of the put."""
     cache = cache_of(8)

@@ -19,6 +19,7 @@ from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import MemoryPlanStore
 from stream_rnn.settings import Settings
 from stream_rnn.store.cache import StateCache
+from stream_rnn.store.state import States
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor
 from stream_rnn.worker.give_way import REST_MAX_S, GiveWay
 from stream_rnn.worker.rollout_folds import (
@@ -290,13 +291,16 @@ async def test_only_a_candidate_at_the_group_offset_takes_over(bundles, position
     await asyncio.wait({candidate.task}, timeout=20)
     active, candidate.processor.position = partition.processor, position
     active.position = active_at
+    key, floats = [b"k"], candidate.processor.model.state_size_floats
+    candidate.processor.cache.put(key, States.empty(1, floats))
     offset = GroupOffset(0, candidate.fold_id, origin, 1)
     assert await partition._take_over(active, offset) is is_taken
     await partition._close_ended()
     new = partition.processor
     assert (new is not active) is is_taken
     if is_taken:
-        assert new.cache is candidate.processor.cache
+        assert new.cache.rows(key) >= 0
+        assert new.cache is not candidate.processor.cache  # whose limit is that of a candidate
         assert (new.position, new.origin, new.publish_from, new.number) == (0, 0, 0, 1)
         assert new.is_positioned
 
