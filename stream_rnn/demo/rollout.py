@@ -27,11 +27,11 @@ from stream_rnn.demo.flights import BUNDLE, MEMORYLESS, Departure
 from stream_rnn.demo.scores import probability, replay_topic
 from stream_rnn.demo.stream import PARTITIONS, Companion, DemoStream, ProgressCallback
 from stream_rnn.errors import UnavailableError
-from stream_rnn.predictions.cut_over import parse_number
 from stream_rnn.local.servers import Addresses
 from stream_rnn.operate import rollout_requests as requests
 from stream_rnn.operate import rollout_start
 from stream_rnn.operate.rollout_status import OpenRollout, PartitionStatus, Status, open_rollout
+from stream_rnn.predictions.cut_over import parse_number
 from stream_rnn.settings import FoldSettings
 
 WITHIN_S = 120.0

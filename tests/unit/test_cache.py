@@ -85,7 +85,7 @@ def test_states_of_another_cache_are_taken_within_the_own_limit(rows):
     cache.take_over(other)
     kept = held(cache, [b"%d" % n for n in range(101)])
     assert all(int(key) == steps for key, steps in kept.items())
-    assert min(rows, 8) * 7 // 8 <= len(kept) <= min(rows, 8)
+    assert min(rows, 9) * 7 // 8 <= len(kept) <= min(rows, 9)
     assert len(other) == 0
     put(other, *range(90, 98))
     put(cache, *range(50, 50 + min(rows, 64)))
