@@ -78,6 +78,11 @@ class PartitionFolds:
             goes on, and the cut-over is tried again.
         give_way: Function that a candidate awaits before each read.
         sleep: Function that waits for some seconds.
+        on_cut_over: Function to call after each cut-over.
+        on_failure: Function to call when a candidate has failed.
+
+    Attributes:
+        pending_s: Seconds for which a request has been pending here; ``None`` if there is none.
     """
 
     folds: Folds
@@ -87,7 +92,10 @@ class PartitionFolds:
     pause_max_s: float = 0.5
     give_way: Callable[[], Awaitable[None]] = field(default_factory=lambda: _no_wait)
     sleep: Callable[[float], Awaitable[None]] = field(default_factory=lambda: asyncio.sleep)
+    on_cut_over: Callable[[], None] = field(default_factory=lambda: _no_call)
+    on_failure: Callable[[], None] = field(default_factory=lambda: _no_call)
     processor: Processor = field(init=False)
+    pending_s: float | None = None
     cut_overs: int = 0
     _since: int | None = None
     _tries: int = 0
@@ -182,6 +190,18 @@ class PartitionFolds:
         return self._candidate is not None
 
     @property
+    def candidate(self) -> Processor | None:
+        """Processor of the candidate, once it has its position; ``None`` before and without one."""
+        candidate = self._candidate
+        return candidate.processor if candidate is not None and candidate.is_positioned else None
+
+    @property
+    def candidate_lag(self) -> int | None:
+        """Number of published offsets that the candidate has not folded."""
+        candidate = self.candidate
+        return None if candidate is None else max(self.published - candidate.position, 0)
+
+    @property
     def published(self) -> int:
         """The group offset as this worker knows it; -1 before the partition is positioned."""
         processor = self.processor
@@ -232,7 +252,14 @@ class PartitionFolds:
                     self._source.is_pausing = True
                     return
             failed_s, waits_s = failed_s - LOOK_EVERY_S, waits_s - LOOK_EVERY_S
-            await self.sleep(LOOK_EVERY_S if is_open else IDLE_LOOK_EVERY_S)
+            look_s = LOOK_EVERY_S if is_open else IDLE_LOOK_EVERY_S
+            self._note_pending(plan, processor, look_s)
+            await self.sleep(look_s)
+
+    def _note_pending(self, plan: Plan | None, processor: Processor, look_s: float) -> None:
+        is_known = plan is not None and processor.is_positioned
+        request = plan.pending(self.partition, processor.number) if plan and is_known else None
+        self.pending_s = None if request is None else (self.pending_s or 0.0) + look_s
 
     def _keep_candidate(self, plan: Plan, processor: Processor) -> None:
         """Start the candidate unless it runs, or this worker cannot run it."""
@@ -266,6 +293,7 @@ class PartitionFolds:
                 if waits:
                     await self._close_ended()
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            self.on_failure()
             logger.warning(
                 "the candidate %s failed: %s partition=%s",
                 *(candidate.fold_id, reason(error), candidate.processor.place),
@@ -329,6 +357,8 @@ class PartitionFolds:
         await self.publisher.publish([], [], offset)
         processor.at_crash_point(Point.CUT_OVER)
         processor.acknowledged, self.cut_overs = offset, self.cut_overs + 1
+        self.pending_s = None
+        self.on_cut_over()
         logger.info(
             "cut-over partition=%s offset=%d fold=%s number=%d",
             *(processor.place, offset.offset, offset.fold_id, offset.number),
@@ -343,6 +373,10 @@ def _go_on(processor: Processor, candidate: Processor, offset: GroupOffset) -> N
     processor.cache.take_over(candidate.cache)
     processor.publish_from, processor.number = offset.offset, offset.number
     processor.is_positioned = True
+
+
+def _no_call() -> None:
+    """Do nothing."""
 
 
 async def _no_wait() -> None:

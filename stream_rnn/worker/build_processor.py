@@ -30,6 +30,7 @@ from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_schemas import RedisSchemas
 from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.worker.candidate_metrics import CandidateMetrics
 from stream_rnn.worker.fault_injection import faults_from_environment
 from stream_rnn.worker.give_way import GiveWay
 from stream_rnn.worker.partition_source import PartitionSource
@@ -52,6 +53,7 @@ class ProcessorBuilder:
         cluster: Pair of Kafka clients that all partitions share.
         connection: Connection options for the producer of each partition.
         observer: Observer that every processor notifies of its work.
+        candidates: Metrics of the candidates.
         wire: Format of the predictions.
         cache_bytes: Size of the cache of one partition, in bytes.
         at_crash_point: Callback for the crash points; see ``worker/fault_injection.py``.
@@ -67,6 +69,7 @@ class ProcessorBuilder:
     cluster: KafkaCluster
     connection: Mapping[str, Any]
     observer: Observer
+    candidates: CandidateMetrics = field(default_factory=CandidateMetrics)
     wire: Wire = JSON
     cache_bytes: int = 0
     at_crash_point: AtCrashPoint = field(default_factory=faults_from_environment)
@@ -83,6 +86,7 @@ class ProcessorBuilder:
             plans=RedisPlanStore(self.redis, self.settings),
             cluster=self.cluster,
             is_json=self.wire == JSON,
+            metrics=self.candidates,
             shadow=None if self.settings.rollout_silent else ShadowTopic(*place),
         )
 
@@ -100,6 +104,8 @@ class ProcessorBuilder:
             partition=partition,
             source=source,
             publisher=self._publisher(partition, generation),
+            on_cut_over=self.candidates.on_cut_over,
+            on_failure=self.candidates.on_failure,
             pause_max_s=self.settings.rollout_pause_max_s,
             give_way=GiveWay(
                 lambda: source.has_work and not folds.is_pausing, self.settings.rollout_share

@@ -29,6 +29,7 @@ from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.stream_time import describe_ahead
 from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.rollout.partition import PartitionFolds
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.server_checks import (
     POLICY,
@@ -167,6 +168,8 @@ class Health:
         processor = owned.processor
         if not owned.source.positioned.is_set() or processor.position < 0:
             return PartitionView(processor.partition)
+        folds = owned.folds if isinstance(owned.folds, PartitionFolds) else None
+        candidate = folds.candidate if folds is not None else None
         facts, anchor = self._facts.get(processor.partition), processor.anchor
         age_s = None if anchor is None else self._wall() - anchor.timestamp / 1000
         stream_ms = processor.stream_time_ms
@@ -183,6 +186,9 @@ class Health:
             keys=None if facts is None else facts.keys,
             stream_time_s=None if stream_ms is None else stream_ms / 1000,
             is_silent=processor.position < processor.publish_from,
+            candidate_position=candidate.position if candidate is not None else None,
+            candidate_lag=folds.candidate_lag if folds is not None else None,
+            pending_s=folds.pending_s if folds is not None else None,
         )
 
     async def refresh(self, kafka: KafkaCluster, redis: Redis) -> None:

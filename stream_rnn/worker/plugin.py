@@ -174,6 +174,7 @@ class StreamRNN(Service):
             cluster=self._cluster,
             connection=connection,
             observer=metrics,
+            candidates=metrics.candidates,
             wire=wire,
         )
         await self.health.start(metrics)

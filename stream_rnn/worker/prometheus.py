@@ -25,6 +25,7 @@ from stream_rnn.fold.single_steps import NOT_FINITE
 from stream_rnn.model.heads import AnyHead, Quantile
 from stream_rnn.model.network import Model
 from stream_rnn.settings import FoldSettings
+from stream_rnn.worker.candidate_metrics import CandidateMetrics
 
 SAMPLE_EVERY_S = 0.25
 SAMPLE_ROWS = 32
@@ -55,6 +56,9 @@ class PartitionView:
         keys: Number of keys with a hidden state in Redis.
         stream_time_s: Greatest event time, in seconds since 1970.
         is_silent: Whether the fold is below the group offset, where it publishes nothing.
+        candidate_position: Next offset that the candidate of a roll-out folds.
+        candidate_lag: Number of published offsets that the candidate has not folded.
+        pending_s: Seconds for which this worker has known a request that is not carried out.
     """
 
     partition: int
@@ -68,6 +72,9 @@ class PartitionView:
     keys: int | None = None
     stream_time_s: float | None = None
     is_silent: bool = False
+    candidate_position: int | None = None
+    candidate_lag: int | None = None
+    pending_s: float | None = None
 
     @property
     def lag(self) -> int | None:
@@ -97,6 +104,9 @@ GAUGES: tuple[tuple[str, str, Callable[[PartitionView], float | None]], ...] = (
     ("keys", "Keys with a hidden state in Redis.", lambda v: v.keys),
     ("stream_time_seconds", "Greatest event time folded, in seconds since 1970.", lambda v: v.stream_time_s),
     ("silent", "1 while the fold is below the group offset and publishes nothing, otherwise 0.", lambda v: float(v.is_silent)),
+    ("candidate_position", "Next offset that the candidate of a roll-out folds.", lambda v: v.candidate_position),
+    ("candidate_lag_records", "Published records that the candidate has not folded.", lambda v: v.candidate_lag),
+    ("request_pending_seconds", "Seconds for which a request of a roll-out has been pending here.", lambda v: v.pending_s),
 )  # fmt: skip
 
 
@@ -158,6 +168,7 @@ class Metrics:
         self._model, self._clock, self._sampled_s = model, clock, -SAMPLE_EVERY_S
         ProcessCollector(registry=registry)
         registry.register(_Partitions(views))
+        self.candidates = CandidateMetrics(registry)
         Info("stream_rnn_fold", "The fold and the model of this worker.", registry=registry).info(
             fold_labels(model, settings)
         )

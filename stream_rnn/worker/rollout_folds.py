@@ -14,7 +14,6 @@ from stream_rnn.errors import BundleError, FencedError, StreamRNNError, Unavaila
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.kafka_log import KafkaLog
-from stream_rnn.fold.observer import NullObserver
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery_facts import Consult, Log, Recovery
@@ -36,6 +35,7 @@ from stream_rnn.rollout.plan_store import BundleBytes, PlanStore
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.cache import StateCache
 from stream_rnn.store.state import Store
+from stream_rnn.worker.candidate_metrics import CandidateMetrics
 from stream_rnn.worker.shadow import ShadowTopic
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class WorkerFolds:
         cluster: Kafka clients that all partitions share.
         is_json: Whether predictions are JSON; other formats depend on the model, so a worker then
             runs no fold but its own.
+        metrics: Metrics of the candidates.
         shadow: Shadow topic; ``None`` if candidates publish nothing.
         plan: Plan as it was last read.
         clock: Monotonic clock in seconds.
@@ -90,6 +91,7 @@ class WorkerFolds:
     plans: PlanStore
     cluster: KafkaCluster
     is_json: bool = True
+    metrics: CandidateMetrics = field(default_factory=CandidateMetrics)
     shadow: ShadowTopic | None = None
     plan: Plan | None = None
     clock: Callable[[], float] = time.monotonic
@@ -212,6 +214,9 @@ class WorkerFolds:
 
     async def _look_once(self, report: Callable[[], Awaitable[None]]) -> None:
         plan = await self.read_plan()
+        lost = self.shadow.lost if self.shadow is not None else 0
+        folds = plan.fold_ids if plan is not None and plan.stage == "open" else ()
+        self.metrics.on_look(sum(bool(self.refused.get(fold)) for fold in folds), lost)
         await report()
         if plan is not None:
             await self._keep_own(plan)
@@ -257,7 +262,8 @@ class WorkerFolds:
         processor = self.builder.processor(self.models[fold], partition, source, publisher, log)
         processor.cache.limit(self._cache_bytes(of_candidate=True))
         store = self.store(fold, partition)
-        processor.observer = NullObserver()  # the metrics are those of the folds in charge
+        # The worker's observer has the metrics of the folds in charge.
+        processor.observer = self.metrics
         found = processor.place, fold, store, log, published
         processor.recovery = CandidateRecovery(*found, is_silent=shadow is None)
         return processor, source

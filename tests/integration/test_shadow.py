@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import re
 from types import SimpleNamespace
 
+import aiohttp
 import pytest
 from aiokafka import TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.kafka.cluster import KafkaCluster
@@ -85,6 +88,17 @@ async def shadowed(person, partition) -> dict[tuple[int, int], set[int]]:
     return {of: some for of, some in offsets.items() if some <= predicted}
 
 
+async def measured(person) -> dict[str, float]:
+    """Return the metrics of the worker, each summed over its labels."""
+    address = re.search(r"health address=(\S+)", person.stream.worker.log.read_text())
+    async with aiohttp.ClientSession() as session, session.get(f"{address[1]}/metrics") as answer:
+        families = text_string_to_metric_families(await answer.text())
+        sums: dict[str, float] = {}
+        for sample in (sample for family in families for sample in family.samples):
+            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+        return sums
+
+
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 async def test_the_shadow_has_what_the_candidate_would_publish(delivery, rolling_out):
     """From the group offset on at which it was positioned; after a promote, of the old fold."""
@@ -108,6 +122,11 @@ async def test_the_shadow_has_what_the_candidate_would_publish(delivery, rolling
         assert await shadowed(person, partition) == expected
         letters = await person.stream.outputs(person.settings.dead_letters_topic, partition)
         assert len(letters) == len(truth.dead_letters) > 0
+    counts = await measured(person)
+    assert counts["stream_rnn_cut_overs_total"] == 2
+    assert counts["stream_rnn_candidate_lag_records"] == 0
+    assert counts["stream_rnn_candidate_skips_total"] > 0 == counts["stream_rnn_shadow_lost_total"]
+    assert "stream_rnn_request_pending_seconds" not in counts
     topic, source = person.settings.shadow_topic, person.settings.source
     facts = await read_topics(person.cluster.admin, (topic, source))
     assert facts[topic].partitions == facts[source].partitions

@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-from stream_rnn.errors import BundleError, ForgottenError
+from stream_rnn.errors import BundleError, FencedError, ForgottenError
 from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.source import Fetch
@@ -15,7 +15,7 @@ from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.network import Model
 from stream_rnn.rollout.bundles import load_bundle_bytes, read_bundle_bytes
 from stream_rnn.rollout.partition import PartitionFolds
-from stream_rnn.rollout.plan import FoldName, Plan
+from stream_rnn.rollout.plan import FoldName, Plan, Request
 from stream_rnn.rollout.plan_store import MemoryPlanStore
 from stream_rnn.settings import Settings
 from stream_rnn.store.cache import StateCache
@@ -182,6 +182,13 @@ class QuietSource:
         self.closed = True
 
 
+class FailingSource(QuietSource):
+    """A source that cannot be read."""
+
+    async def take(self, timeout_s):
+        raise FencedError(f"no answer within {timeout_s} s")
+
+
 class QuietFolds:
     """Two folds of an empty log, whose roll-out is open."""
 
@@ -228,6 +235,28 @@ class ForgottenPublisher:
         self.publishes += 1
         if self.publishes == 1:
             raise ForgottenError("Kafka has forgotten the producer")
+
+
+async def test_a_request_that_waits_and_a_candidate_that_fails_are_noted(bundles):
+    """The time counts on while the request cannot be carried out, until it is withdrawn."""
+    folds, failures = QuietFolds(bundles), []
+    request = Request(kind="promote", fold_id=folds.plan.folds[1].fold_id, number=1, origin=5)
+    plan, folds.source = folds.plan, FailingSource()
+    given = {"folds": folds, "partition": 0, "source": QuietSource(), "publisher": None}
+    partition = PartitionFolds(**given, on_failure=lambda: failures.append(1))
+    running = asyncio.create_task(partition.run())
+    async with asyncio.timeout(20):
+        while not failures:
+            await asyncio.sleep(0.01)
+        assert partition.pending_s is None
+        folds.plan = plan.model_copy(update={"requests": {0: request}})
+        while (partition.pending_s or 0) < 0.1:
+            await asyncio.sleep(0.01)
+        folds.plan = plan
+        while partition.pending_s is not None:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait({running})
 
 
 async def test_counts_are_those_of_the_assignment(bundles):

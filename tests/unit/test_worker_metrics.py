@@ -121,6 +121,34 @@ def test_gauges_are_of_owned_partitions_and_what_is_unknown_is_left_out():
     assert ("stream_rnn_lag_records", "5") not in found
 
 
+def test_gauges_of_a_candidate_are_there_while_it_folds():
+    """Of the partitions that have one, and of those with a request that is pending."""
+    views = [PartitionView(3, candidate_position=60, candidate_lag=10), PartitionView(5, pending_s=7)]  # fmt: skip
+    found = said(metrics_of(views))
+    assert found["stream_rnn_candidate_position", "3"] == 60
+    assert found["stream_rnn_candidate_lag_records", "3"] == 10
+    assert found["stream_rnn_request_pending_seconds", "5"] == 7
+    assert ("stream_rnn_request_pending_seconds", "3") not in found
+
+
+async def test_what_a_candidate_does_is_counted_for_itself():
+    """The fold in charge has the counts of what is published."""
+    rows = [record(o, b"a", {"x": o / 8, "kind": "A"}, o) for o in range(5)]
+    metrics = metrics_of()
+    log = MemoryLog([*rows, record(5, b"a", b"not json", 5)])
+    processor = memory_processor(MODEL, log, MemoryStore(), SETTINGS)
+    processor.observer = metrics.candidates
+    await processor.run()
+    for lost in (3, 3, 4):
+        metrics.candidates.on_look(1, lost)
+    found = said(metrics)
+    assert found["stream_rnn_candidate_events_total",] == 5
+    assert found["stream_rnn_candidate_skips_total",] == 1
+    assert found["stream_rnn_events_total",] == 0
+    assert found["stream_rnn_rollout_refused",] == 1
+    assert found["stream_rnn_shadow_lost_total",] == 4
+
+
 def test_labels_are_bounded():
     """However many classes a head has, some are named and the others are one."""
     import numpy as np
