@@ -98,7 +98,7 @@ def _verdict(metric: str, row: ComparedMetric) -> tuple[str, str]:
     assert low is not None
     assert high is not None
     if low <= 0 <= high:
-        return NOTHING, " The interval contains 0, so neither may be better."
+        return NOTHING, " The interval contains 0, so neither is shown to be better."
     if max(abs(low), abs(high)) <= NEGLIGIBLE * abs(row.first):
         return NOTHING, " So small a difference is worth nothing."
     is_better = merit(metric, row.second) > merit(metric, row.first)
