@@ -1,7 +1,7 @@
 """Compares the outputs of one partition with a replay, offset by offset, without any I/O.
 
-All findings are counted at once.  Two lists remain for the caller, who reads outputs: findings that
-may become examples, and predictions that must be compared by value.
+All findings are counted at once.  Findings that may become examples, and predictions that must be
+compared by value, remain in lists for the caller.
 """
 
 from collections.abc import Callable, Sequence
@@ -199,7 +199,7 @@ class Comparison:
         published, key = self._published, message.key or b""
         letter, checker = self._dead_letters.letters.get(offset), self._checker
         if not self._duty.is_mine[offset - published.start]:
-            if checker is not None:
+            if checker:
                 checker.note_unseen(key, steps, time_ms)
             return
         if letter and letter.code == STEP_NOT_FINITE and checker and checker.may_differ(key):
@@ -298,18 +298,16 @@ class Comparison:
 
     def finish(self) -> None:
         """Find surplus outputs; call this after all segments."""
-        published, start = self._published, self._published.start
-        is_founded = self._has_event.copy()
+        start, is_founded = self._published.start, self._has_event.copy()
         is_founded[: self._first_folded - start] = True
-        find_surplus_predictions(published, self._is_replayed, is_founded, self.findings)
+        find_surplus_predictions(self._published, self._is_replayed, is_founded, self.findings)
         for offset, letter in self._dead_letters.letters.items():
             index = offset - start
-            if not (letter.names_fold or self._duty.is_led[index]):
-                continue
-            is_replayed = bool(self._is_letter_replayed[index])
-            is_of_others = offset < self._first_folded or self._has_other_output(offset)
-            letters = self._dead_letters, offset, letter, self.findings
-            find_surplus_letter(*letters, is_replayed=is_replayed, is_of_others=is_of_others)
+            if letter.names_fold or self._duty.is_led[index]:
+                is_replayed = bool(self._is_letter_replayed[index])
+                is_of_others = offset < self._first_folded or self._has_other_output(offset)
+                letters = self._dead_letters, offset, letter, self.findings
+                find_surplus_letter(*letters, is_replayed=is_replayed, is_of_others=is_of_others)
 
     def compare_late(self) -> None:
         """Compare the outputs that seemed to be missing and have been read since."""
