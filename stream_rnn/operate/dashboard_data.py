@@ -18,6 +18,7 @@ from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError
 from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.keys import describe_key, parse_key
+from stream_rnn.operate.dashboard_rollout import RolloutData
 from stream_rnn.operate.key_states import find_states
 from stream_rnn.operate.near_keys import find_near_keys
 from stream_rnn.operate.open_fold import Fold
@@ -144,10 +145,12 @@ class DashboardData:
         self._workers = WorkerPoller(fold.settings.app, addresses)
         self.sampler = Sampler(fold, wall)
         self._decoder = model_decoder(fold.model)
+        self._rollout = RolloutData(fold)
 
     async def now(self) -> Json:
-        """Return positions, workers, latency and the distribution of outputs."""
+        """Return positions, workers, latency, the distribution of outputs, and the roll-out."""
         partitions, workers = await asyncio.gather(self._partitions(), self._workers.poll())
+        rollout = await self._rollout.now()
         owners = {p: worker["address"] for worker in workers for p in worker.get("partitions", {})}
         silent = {p for w in workers for p, is_silent in w.get("silent", {}).items() if is_silent}
         for row in partitions:
@@ -165,6 +168,7 @@ class DashboardData:
                 "id": self.fold.identity,
             },
             "partitions": partitions,
+            "rollout": rollout,
             "workers": workers,
             "latency_ms": self.sampler.latency_ms(),
             "outputs": self.sampler.outputs(),
@@ -190,6 +194,7 @@ class DashboardData:
                     "log_end": ends[tp],
                     "position": position,
                     "group_offset": None if group_offset is None else group_offset.offset,
+                    "in_charge": None if group_offset is None else group_offset.fold_id,
                     "origin": entry.origin,
                     "keys": entry.fields,
                     "torn": entry.is_torn,

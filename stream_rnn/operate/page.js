@@ -4,7 +4,7 @@
 const EVERY_MS = 2000, KEPT = 150, SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 const past = { events: [], predictions: [], skips: [], lag: [], p99: [] };
-const TEXT = new Set(["status", "log", "skips", "fold"]);
+const TEXT = new Set(["status", "log", "skips", "fold", "in charge", "candidate", "request", "version", "own bundle", "loaded", "refused"]);
 let before = null;
 
 function make(name, attributes = {}, ...children) {
@@ -65,18 +65,20 @@ function scale(p) {
   const text = `log start ${p.log_start}, position ${p.position ?? "–"}, group offset ${p.group_offset ?? "–"}, log end ${p.log_end}`;
   return draw("svg", { role: "img", "aria-label": text }, draw("title", {}, text), ...parts);
 }
-function state(p, isKnown) {
+function state(p, isKnown, fold) {
+  const isReplaced = p.in_charge && p.in_charge !== fold && !p.silent;
   if (isKnown && !p.owner) return make("span", { class: "bad" }, p.position === null ? "no worker, no position" : "no worker");
   if (p.torn) return make("span", { class: "bad" }, "torn: a worker rebuilds the states");
-  if (p.position === null) return make("span", { class: "bad" }, "no position");
+  if (p.position === null) return make("span", { class: isReplaced ? "quiet" : "bad" }, isReplaced ? "no states of this fold" : "no position");
   if (p.position < p.log_start) return make("span", { class: "bad" }, "history lost");
   // Only the worker knows whether it folds silently: in every micro-batch, the position is briefly below the group offset.
   if (p.silent) return make("span", { class: "bad" }, "rebuilding");
+  if (isReplaced) return make("span", { class: "quiet" }, "another fold is in charge");
   return make("span", { class: "good" }, p.lag ? "folding" : "up to date");
 }
 function head(...names) { return make("thead", {}, make("tr", {}, ...names.map((n) => make("th", TEXT.has(n) ? { class: "text" } : {}, n)))); }
-function partitions(rows, isKnown) {
-  const body = rows.map((p) => make("tr", {}, make("td", {}, String(p.partition)), make("td", { class: "text" }, state(p, isKnown)),
+function partitions(rows, isKnown, fold) {
+  const body = rows.map((p) => make("tr", {}, make("td", {}, String(p.partition)), make("td", { class: "text" }, state(p, isKnown, fold)),
     make("td", { class: "scale" }, scale(p)), make("td", {}, number(p.log_start)), make("td", {}, number(p.position)), make("td", {}, number(p.group_offset)),
     make("td", {}, number(p.log_end)), make("td", {}, number(p.lag)), make("td", {}, number(p.keys)), make("td", {}, when(p.stream_time_ms))));
   $("partitions").replaceChildren(head("partition", "status", "log", "log start", "position", "group offset", "log end", "lag", "keys", "stream time, UTC"), make("tbody", {}, ...body));
@@ -91,6 +93,35 @@ function workers(rows) {
   });
   if (!rows.length) body.push(make("tr", {}, make("td", { colspan: 8 }, "No worker of this app answers on the default ports of this machine; give the addresses with --worker.")));
   $("workers").replaceChildren(head("address", "status", "partitions", "events", "filtered", "memory, MB", "fold", "skips"), make("tbody", {}, ...body));
+}
+function rollout(now) {
+  // Which fold is in charge is shown without a plan, too: a roll-out that is over leaves the new one there.
+  const others = new Map();
+  for (const p of now.partitions) if (p.in_charge && p.in_charge !== now.fold.id && !p.silent) others.set(p.in_charge, [...(others.get(p.in_charge) || []), p.partition]);
+  const charges = [...others].map(([fold, of]) => `fold ${fold} of ${of.length === now.partitions.length ? "all partitions" : (of.length > 1 ? "partitions " : "partition ") + of.join(" ")}`);
+  $("replaced").hidden = !charges.length;
+  $("replaced").textContent = `This page shows fold ${now.fold.id}. In charge is ${charges.join(", ")}: for its positions, keys and predictions, open the dashboard with the bundle of that fold.`;
+  const r = now.rollout;
+  $("rollout").hidden = !r;
+  if (!r) return;
+  const since = r.since_ms ? `, started ${when(r.since_ms)} UTC${r.started_by ? ` by ${r.started_by}` : ""}` : "";
+  $("rollout-about").textContent = `${r.stage}: old is fold ${r.old}, new is fold ${r.new}${since}. This page's bundle is ${now.fold.id === r.old ? "old" : now.fold.id === r.new ? "new" : "neither"}.`;
+  $("rollout-partitions").replaceChildren(
+    head("partition", "in charge", "cut-overs", "last one at", "group offset", "candidate", "candidate's position", "lag", "keys", "request"),
+    make("tbody", {}, ...r.partitions.map((p) => make("tr", {}, make("td", {}, String(p.partition)), make("td", { class: "text" }, p.in_charge),
+      make("td", {}, number(p.number)), make("td", {}, !p.number ? "–" : p.cut_over === null ? "no prediction since" : number(p.cut_over)), make("td", {}, number(p.group_offset)),
+      make("td", { class: "text" }, p.candidate === null ? "–" : p.position === null ? `${p.candidate}, not begun` : p.candidate),
+      make("td", {}, number(p.position)), make("td", {}, number(p.lag)), make("td", {}, number(p.keys)),
+      make("td", { class: "text" }, p.pending ? `${p.pending.kind} ${p.pending.fold}, number ${p.pending.number}${p.pending.holds ? "" : ": its states began again since, promote again"}` : "–")))));
+  $("rollout-workers").replaceChildren(
+    head("worker", "version", "own bundle", "loaded", "refused", "candidates of", "events per second"),
+    make("tbody", {}, ...r.workers.map((w) => w.report === null
+      ? make("tr", {}, make("td", { class: "wide" }, w.worker), make("td", { class: "text", colspan: 6 }, make("span", { class: "bad" }, "no report: it has just started, or its version knows no roll-outs")))
+      : make("tr", {}, make("td", { class: "wide" }, w.worker), make("td", { class: "text" }, w.report.version), make("td", { class: "text" }, w.report.own),
+        make("td", { class: "text" }, w.report.loaded.join(" ")), make("td", { class: "wide" }, ...(Object.keys(w.report.refused).length
+          ? [make("span", { class: "bad" }, Object.entries(w.report.refused).map(([fold, why]) => `${fold}: ${why}`).join("; "))] : ["–"])),
+        make("td", {}, w.report.candidates.join(" ") || "–"), make("td", {}, number(w.report.events_per_s))))));
+  if (!r.workers.length) $("rollout-workers").append(make("tbody", {}, make("tr", {}, make("td", { colspan: 7 }, "No worker runs."))));
 }
 function outputs(distributions, sample) {
   const none = !sample.has_topic ? "The predictions topic does not exist yet; the first worker creates it."
@@ -123,7 +154,7 @@ async function refresh() {
     $("title").textContent = `${now.fold.app}: ${now.fold.source} → ${now.fold.predictions}`;
     $("about").textContent = `model ${now.fold.model} ${now.fold.fingerprint}, fold ${now.fold.id}`;
     document.title = `${now.fold.app} · stream_rnn`;
-    rates(now); partitions(now.partitions, now.workers.length > 0); workers(now.workers); outputs(now.outputs, now.sample);
+    rates(now); partitions(now.partitions, now.workers.length > 0, now.fold.id); rollout(now); workers(now.workers); outputs(now.outputs, now.sample);
     trouble("");
   } catch (error) { trouble(`The dashboard got no answer: ${error.message}`); }
   setTimeout(refresh, EVERY_MS);
