@@ -15,6 +15,7 @@ from stream_rnn.key_spellings import NearKey, list_near_keys
 from stream_rnn.keys import KEY_FORMS, describe_key, parse_key
 from stream_rnn.operate import key_states as states
 from stream_rnn.operate.absent_fold import explain_absent_fold
+from stream_rnn.operate.in_charge import describe_fold_in_charge
 from stream_rnn.operate.key_states import KeyState
 from stream_rnn.operate.near_keys import find_near_keys
 from stream_rnn.operate.open_fold import Fold
@@ -137,11 +138,12 @@ def _print(settings: FoldSettings, identity: str, rows: list[dict[str, Any]]) ->
             if row["stop"]
             else f"would start at {row['start']} and publish from {row['publish_from']}"
         )
+        decision = f"a worker {start} (row {row['row']} of the recovery table)"
         print_text(
             console,
-            f"partition {row['partition']}: a worker {start} (row {row['row']} of the recovery "
-            f"table); anchor {row['anchor']}, fold of the group offset {row['group_offset_fold']}, "
-            f"of the last output {row['last_output_fold']}",
+            f"partition {row['partition']}: {describe_fold_in_charge(row) or decision}; anchor "
+            f"{row['anchor']}, fold of the group offset {row['group_offset_fold']}, of the last "
+            f"output {row['last_output_fold']}",
             "  ",
         )
         for name in ("stop", "would_lose", "lost", "stream_time_ahead"):

@@ -27,6 +27,7 @@ from stream_rnn.kafka.group_members import read_group_members
 from stream_rnn.kafka.topic_rules import find_topic_problem
 from stream_rnn.kafka.topics import TopicFacts
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
+from stream_rnn.operate.in_charge import describe_fold_in_charge
 from stream_rnn.settings import FoldSettings
 from stream_rnn.text import format_duration
 
@@ -118,6 +119,17 @@ def _retention(topic: TopicFacts) -> str:
     return span if size == float("inf") else f"{span} and {size / 1e9:.1f} GB per partition"
 
 
+def _other_fold(detail: str, row: Mapping[str, Any]) -> Finding:
+    """Return a finding about a fold that is in charge, and is not that of the settings."""
+    if row["is_candidate"]:
+        return fine("position", detail)
+    remedy = (
+        f"give the workers, and this command, the bundle of fold {row['runs']} as --bundle: without "
+        "it, they stop once Redis has lost the bundle"
+    )
+    return warning("position", detail, remedy)
+
+
 def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]:
     """Check where a worker would start, and whether retention is about to pass it."""
     findings = []
@@ -126,6 +138,9 @@ def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]
         if row["stop"]:
             remedy = "do what the message says; until then, workers exit with status 3"
             findings.append(bad("position", f"a worker would stop: {row['stop']}", remedy))
+            continue
+        if detail := describe_fold_in_charge(row):
+            findings.append(_other_fold(f"{name}: {detail}", row))
             continue
         if row["position"] is None:
             detail = (

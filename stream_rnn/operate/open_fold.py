@@ -22,6 +22,7 @@ from stream_rnn.fold.recovery_facts import Recovery
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model
+from stream_rnn.operate.in_charge import add_fold_in_charge, read_kept_folds
 from stream_rnn.settings import FoldSettings, Settings
 from stream_rnn.store.connection import connect_by_settings
 from stream_rnn.store.redis_store import RedisStore
@@ -74,7 +75,8 @@ class Fold:
     async def require_no_workers(self, action: str) -> None:
         """Raise if workers of this fold run, because they would write at the same time.
 
-        Workers that run another bundle do not count: they write to a fold of their own.
+        Workers that run another bundle do not count, unless this fold is their candidate: they write
+        to a fold of their own.
 
         Args:
             action: Action to refuse, for the message.
@@ -83,8 +85,11 @@ class Fold:
             ConfigError: Workers of this fold run.
         """
         app = self.settings.app
+        plan, _ = await read_kept_folds(self.redis, self.settings)
+        is_rolled_out = plan is not None and plan.stage == "open" and self.identity in plan.fold_ids
         offsets = await gather_or_cancel(place.log.group_offset() for place in self.places)
-        if all(c is not None and c.fold_id not in (None, self.identity) for c in offsets):
+        is_other = all(c is not None and c.fold_id not in (None, self.identity) for c in offsets)
+        if is_other and not is_rolled_out:
             return
         members = await self.cluster.member_count(app)
         if members:
@@ -98,6 +103,7 @@ class Fold:
         """Return positions and offsets of each partition, and where a worker would start."""
         settings = self.settings
         options = RecoveryOptions.of(settings)
+        plan, kept = await read_kept_folds(self.redis, settings)
         rows = []
         for place in self.places:
             name = f"{settings.source}[{place.partition}]"
@@ -108,7 +114,9 @@ class Fold:
                 log=place.log,
                 options=options,
             )
-            rows.append(_row(place.partition, await recovery.read(), options))
+            row = _row(place.partition, await recovery.read(), options)
+            add_fold_in_charge(row, plan, kept)
+            rows.append(row)
         return rows
 
 
@@ -170,6 +178,7 @@ def _row(partition: int, facts: Facts, options: RecoveryOptions) -> dict[str, An
         "keys": stored.fields,
         "fold": facts.fold_id,
         "group_offset_fold": group_offset.fold_id if group_offset else None,
+        "number": group_offset.number if group_offset else 0,
         "last_output_fold": facts.last_output.fold_id if facts.last_output else None,
         "torn": stored.is_torn,
         "stream_time_ms": stored.stream_time_ms,
