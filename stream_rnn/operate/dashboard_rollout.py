@@ -6,6 +6,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from stream_rnn.errors import ConfigError
 from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.operate.open_fold import Fold
@@ -36,14 +37,18 @@ class RolloutData:
     async def now(self) -> Json | None:
         """Return the roll-out; ``None`` without a plan, or if it is over.
 
+        If another program has written the plan, the value has nothing but an ``error``.
+
         Raises:
-            ConfigError: Another program has written the plan.
             UnavailableError: Redis does not answer.
         """
-        plan = await self._rollout.plans.read()
-        if plan is None or plan.stage == "over":
-            return None
-        status = await self._rollout.status()
+        try:
+            plan = await self._rollout.plans.read()
+            if plan is None or plan.stage == "over":
+                return None
+            status = await self._rollout.status()
+        except ConfigError as error:
+            return {"error": str(error), "partitions": [], "workers": []}
         if status.plan is None:
             return None
         names = dict(zip(status.plan.fold_ids, ("old", "new"), strict=True))

@@ -5,6 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from stream_rnn.errors import ConfigError
 from stream_rnn.rollout.plan import Plan
 from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.settings import FoldSettings
@@ -13,12 +14,16 @@ from stream_rnn.settings import FoldSettings
 async def read_kept_folds(redis: Redis, settings: FoldSettings) -> tuple[Plan | None, set[str]]:
     """Return the plan of a roll-out, and its folds whose bundles workers load from Redis.
 
+    A plan that another program has written counts as none, as it does for a worker that starts.
+
     Raises:
-        ConfigError: Another program has written the plan.
         UnavailableError: Redis does not answer.
     """
     plans = RedisPlanStore(redis, settings)
-    plan = await plans.read()
+    try:
+        plan = await plans.read()
+    except ConfigError:
+        return None, set()
     if plan is None or settings.predictions_format != "json":
         return plan, set()
     folds = [one for one in plan.folds if await plans.has_bundle(one.fingerprint)]

@@ -104,6 +104,11 @@ function rollout(now) {
   const r = now.rollout;
   $("rollout").hidden = !r;
   if (!r) return;
+  if (r.error) {
+    $("rollout-about").textContent = r.error;
+    $("rollout-partitions").replaceChildren(); $("rollout-workers").replaceChildren();
+    return;
+  }
   const since = r.since_ms ? `, started ${when(r.since_ms)} UTC${r.started_by ? ` by ${r.started_by}` : ""}` : "";
   $("rollout-about").textContent = `${r.stage}: old is fold ${r.old}, new is fold ${r.new}${since}. This page's bundle is ${now.fold.id === r.old ? "old" : now.fold.id === r.new ? "new" : "neither"}.`;
   $("rollout-partitions").replaceChildren(

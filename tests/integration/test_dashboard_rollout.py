@@ -20,7 +20,8 @@ async def now(address, partition=0):
     async with aiohttp.ClientSession() as session, session.get(f"{address}now") as answer:
         shown = await answer.json()
     rollout = shown["rollout"]
-    return shown, rollout, rollout and rollout["partitions"][partition]
+    rows = rollout["partitions"] if rollout is not None else []
+    return shown, rollout, rows[partition] if rows else None
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
@@ -93,3 +94,14 @@ async def test_the_search_finds_each_cut_over_among_outputs_of_others(person_of)
     other = settings.model_copy(update={"app": "another-app"})
     assert await find_cut_over(cluster, other, 0, 0) is None
     assert await find_cut_over(cluster, settings, 7, 1) is None
+
+
+async def test_a_damaged_plan_is_named_and_hides_nothing_else(person_of):
+    """The page goes on, and says what is wrong."""
+    person = await person_of()
+    await person.redis.hset(person.plans.key, "plan", b"{}")
+    wall = time.time  # noqa: TID251  # how late predictions are
+    async with open_dashboard(person.settings, ["http://127.0.0.1:1"], 0, wall) as page:
+        shown, rollout, _ = await now(page.address)
+    assert "contains no plan of a roll-out" in rollout["error"]
+    assert [row["partition"] for row in shown["partitions"]] == [0, 1]
