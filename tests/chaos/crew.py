@@ -76,6 +76,7 @@ class Crew:
         self.session_timeout_s = session_timeout_s
         self.expects_stop = ""
         self.may_stop = ""
+        self.program: tuple[str, ...] = ()
 
     def start(self, fault: str = "", *, program=None, is_mute=False, **options) -> Worker:
         """Start another worker.
@@ -96,7 +97,7 @@ class Crew:
             **({VARIABLE: fault} if fault else {}),
         }
         all_options = {**self.options, **{key: str(value) for key, value in options.items()}}
-        program_option = {"program": program} if program else {}
+        program_option = {"program": program or self.program} if program or self.program else {}
         worker = Worker(name, all_options, self.directory, environment, **program_option)
         worker.is_mute = is_mute
         self.all.append(worker)

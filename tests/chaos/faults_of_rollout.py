@@ -16,7 +16,7 @@ from tests.chaos.rollout import STAGES, STOPPED
 
 PROGRAM = str(Path(__file__).with_name("rollout_worker.py"))
 STAGE_WITHIN_S = 40
-REACHED_WITHIN_S = 25
+REACHED_WITHIN_S = 60
 IN_A_CUT_OVER = (
     Point.PAUSED, Point.BEGUN, Point.OFFSET_SENT, Point.CUT_OVER, Point.STATE_READ,
     Point.GROUP_OFFSET_READ, Point.POSITIONED, Point.DECODED, Point.STEPPED, Point.COMMITTED,

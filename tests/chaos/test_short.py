@@ -19,6 +19,7 @@ EXACTLY_ONCE = (
     "position-deleted",
     "broker-killed",
 )
+ROLL_OUT = ("killed-while-promoting", "crash-in-a-cut-over", "redis-emptied-while-going-back")
 AT_LEAST_ONCE = ("kill", "redis-restart-nothing", "crash-at-a-point")
 
 
@@ -33,6 +34,20 @@ async def test_short_faults_change_nothing_that_is_published_exactly_once(tmp_pa
         rate=600,
         delivery="exactly_once",
         with_audit=True,
+    )
+
+
+async def test_short_faults_of_a_roll_out_change_nothing_but_the_fold(tmp_path):
+    """No prediction is missing, doubled, of two folds, or different from that of its own fold."""
+    kinds = ROLL_OUT
+    await survive(
+        tmp_path,
+        len(kinds),
+        events_min=2000,
+        kinds=kinds,
+        rate=200,
+        delivery="exactly_once",
+        rolls_out=True,
     )
 
 
