@@ -170,6 +170,9 @@ class Episode:
             sender.stop()
             await self._await_with(background[:2], asyncio.wait_for(background[2], 60))
             self.note(f"{sender.sent} records sent, {sender.aborted} aborted")
+            if self.rollout is not None:
+                await self._await_with(background[:2], self.rollout.settle())
+                self.result.rollout = self.rollout.report()
             await self._await_with(background[:2], self._wait_until_published())
             if self.rollout is not None:
                 await self._await_with(background[:2], self.rollout.until_candidates_follow())
@@ -191,7 +194,7 @@ class Episode:
         return self.result
 
     async def _end_roll_out(self, rollout: RollOut, background: list[asyncio.Task]) -> None:
-        """Let enough promotes happen; then stop the person, and show that the verbs still work."""
+        """Let enough promotes happen under load; then stop the person."""
 
         async def until_enough() -> None:
             async with asyncio.timeout(SETTLED_WITHIN_S):
@@ -201,8 +204,6 @@ class Episode:
         await self._await_with(background, until_enough())
         rollout.stop()
         await asyncio.wait_for(background.pop(), 2 * STEP_WITHIN_S)
-        await self._await_with(background, rollout.settle())
-        self.result.rollout = rollout.report()
 
     async def _await_with(self, background, work) -> None:
         """Await a coroutine; raise the error of a background task if one fails first."""

@@ -43,9 +43,9 @@ async def test_short_faults_of_a_roll_out_change_nothing_but_the_fold(tmp_path):
     await survive(
         tmp_path,
         len(kinds),
-        events_min=2000,
+        events_min=1000,
         kinds=kinds,
-        rate=200,
+        rate=100,
         delivery="exactly_once",
         rolls_out=True,
     )
