@@ -100,8 +100,9 @@ async def flood(
     await consumer.start()
     outputs = [TopicPartition(output, number) for number in range(load.partitions)]
     keys = load.key_numbers()
-    sent, until = 0, time.monotonic() + seconds
+    until = time.monotonic() + seconds
     try:
+        sent = sum((await consumer.end_offsets(outputs)).values())  # all that was sent before
         while time.monotonic() < until:
             taken = sum((await consumer.end_offsets(outputs)).values())
             if sent - taken > backlog - FLOOD_EVENTS:

@@ -29,6 +29,7 @@ from tests.bench.metrics_cost import metrics_command
 from tests.bench.profiling import profile_command
 from tests.bench.rates import Rate
 from tests.bench.recovery import memory_command, recovery_command
+from tests.bench.rollout import rollout_command
 from tests.bench.shapes import growth_command, shapes_command
 
 QUICK_LIMIT_S = 14.0
@@ -107,7 +108,7 @@ def quick(out: Path | None, **options: Any) -> None:
     write({"machine": machine(), "rates": {n: asdict(r) for n, r in rates.items()}}, table, out)
 
 
-for command in (latency_command, shapes_command, growth_command, profile_command, recovery_command, memory_command, metrics_command, decode_command, formats_command):  # fmt: skip
+for command in (latency_command, shapes_command, growth_command, profile_command, recovery_command, rollout_command, memory_command, metrics_command, decode_command, formats_command):  # fmt: skip
     group.add_command(command)
 
 if __name__ == "__main__":
