@@ -68,6 +68,7 @@ class World:
         self.is_exact_origin = True
         self.stops: list[str] = []
         self.done: list[str] = []
+        self.lost: set[str] = set()  # group offset, plan
         self.backup: Any = None
         self.person = Person(self)
         self.append(2)
@@ -122,9 +123,19 @@ class World:
             self.stops.append(str(error))
             charge, is_blind = self.checker.charge, worker.plan is None or bool(self.lacks)
             is_right = charge is not None and charge.number > 0 and is_blind
+            is_right = is_right or ("were removed" in str(error) and self._has_lost_history())
             self.checker.require(fact=bool(is_right), otherwise=f"STOP without a cause: {error}")
         elif not isinstance(error, FencedError | UnavailableError):
             self.checker.require(fact=False, otherwise=f"a worker ended with {error!r}")
+
+    def _has_lost_history(self) -> bool:
+        """Return whether the fold in charge can neither go on nor be built again."""
+        charge, first = self.checker.charge, self.log.log_start_offset
+        if charge is None or charge.offset < first:
+            return charge is not None
+        stored = self.stores[self.ids.index(charge.fold_id)].stored
+        is_there = stored.position is not None and stored.origin == charge.origin
+        return charge.origin < first and not (is_there and stored.position >= first)
 
     async def gate(self, worker: Worker, name: str, stage: str) -> bool:
         """Wait for the driver; return whether the answer is lost."""
@@ -189,6 +200,7 @@ class World:
 
     async def lose_plan(self) -> None:
         """Delete the plan and the bundles."""
+        self.lost.add("plan")
         self.plans.plan = None
         self.plans.bundles.clear()
 
@@ -209,6 +221,40 @@ class World:
             for store, older in zip(self.stores, self.backup[0], strict=True):
                 store.restore(older)
             self.plans.plan, self.plans.bundles = self.backup[1], dict(self.backup[2])
+
+    async def lose_group_offset(self) -> None:
+        """Let the group offset expire, which Kafka does only while the group has no member."""
+        for slot in (0, 1):
+            await self.crash(slot)
+        self.broker.time_out()
+        self.broker.complete()
+        if self.log.group is not None:
+            self.lost.add("group offset")
+        self.log.group = None
+        await self.assign(self.chance.randint(0, 1))
+
+    async def lose_group_offset_and_redis(self) -> None:
+        """Lose both at once."""
+        await self.lose_redis()
+        await self.lose_group_offset()
+
+    async def overtake_candidate(self) -> None:
+        """Let retention pass the candidate, and not the fold in charge."""
+        charge = self.checker.charge
+        if charge is not None:
+            active = self.ids.index(charge.fold_id)
+            position = self.stores[active].stored.position
+            self._remove_before(min(charge.offset, position or 0))
+
+    async def overtake(self) -> None:
+        """Let retention remove some records, whoever needs them."""
+        self._remove_before(self.log.log_start_offset + self.chance.randint(1, 2))
+
+    def _remove_before(self, offset: int) -> None:
+        self.log.log_start_offset = min(
+            max(offset, self.log.log_start_offset), self.log.end_offset or 0
+        )
+        self.checker.origins.add(self.log.log_start_offset)
 
     async def time_out(self) -> None:
         """Let an open transaction time out."""
@@ -246,6 +292,8 @@ class World:
         self.checker.require(fact=is_finished, otherwise=f"no progress: {state} {self.stops}")
 
     async def _is_finished(self) -> bool:
+        if self.workers[0] is None and self._has_lost_history():
+            return True  # it has stopped, and a person must decide
         charge, plan = self.checker.charge, await self.plans.read()
         if charge is None or charge.offset != len(self.plan):
             return False

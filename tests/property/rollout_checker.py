@@ -71,7 +71,9 @@ class Checker:
             self.require(fact=is_known, otherwise=f"two folds published with number {number}")
         first = self.outputs.setdefault(offset, message)
         if first is not message:
-            self.require(fact=not self.is_exact, otherwise=f"{offset} was published twice")
+            is_letter = "sr-error" in headers and "group offset" in self.world.lost
+            fact = not self.is_exact or is_letter
+            self.require(fact=fact, otherwise=f"{offset} was published twice")
 
     def check_group_offset(
         self, before: GroupOffset | None, after: GroupOffset, log_end: int
@@ -86,12 +88,14 @@ class Checker:
         if charge is None:
             self.owner_of.setdefault(0, after.fold_id or "")
             return
-        self.require(fact=after.offset >= charge.offset, otherwise=f"{charge} went back to {after}")
+        self._check_forward(charge, after)
         is_same = after.fold_id == charge.fold_id
         if not is_same and not after.number and not charge.number:
             # Without a cut-over, a worker with another bundle begins a new fold.
             self.require(fact=self.world.own != (0, 0), otherwise=f"{after} after {charge}")
             self.owner_of[0] = after.fold_id or ""
+            return
+        if self._is_forgotten(charge, after):
             return
         if not is_same or after.number != charge.number:
             asked = [a for a in self.asked if a[:2] == (after.fold_id, after.number)]
@@ -106,6 +110,40 @@ class Checker:
         elif self.world.is_exact_origin:
             fits = after.origin == charge.origin
             self.require(fact=fits, otherwise=f"{charge}: the origin changed: {after}")
+
+    def _check_forward(self, before: GroupOffset, after: GroupOffset) -> None:
+        """Check that the group offset went back over no predictions, and only if it was lost."""
+        passed = self.world.plan.kinds[after.offset : before.offset]
+        is_known = "group offset" in self.world.lost and not any(kind == "e" for kind, _ in passed)
+        fact = after.offset >= before.offset or is_known
+        self.require(fact=fact, otherwise=f"{before} went back to {after}")
+
+    def _is_forgotten(self, before: GroupOffset, after: GroupOffset) -> bool:
+        """Return whether nothing that is left tells of the last cut-over.
+
+        The group offset and the plan are lost, and nothing was published since: the earlier fold
+        goes on as if the cut-over had not been.
+        """
+        if not {"group offset", "plan"} <= self.world.lost or before.number <= after.number:
+            return False
+        numbers = [int(dict(m.headers).get(CUT_OVER_HEADER, 0)) for m in self.world.log.predictions]
+        return max(numbers, default=0) <= after.number
+
+    def _check_readers(self) -> None:
+        """Check that a reader that drops lower numbers misses nothing, and never goes back."""
+        first, number, seen = 0, 0, {}
+        for message in self.world.log.predictions:
+            headers = dict(message.headers)
+            offset, k = int(headers["sr-offset"]), int(headers.get(CUT_OVER_HEADER, 0))
+            if offset >= first and k >= number:
+                first, number, seen[offset] = offset + 1, k, k
+        end = self.charge.offset if self.charge is not None else 0
+        missing = [
+            offset
+            for offset, (kind, _) in enumerate(self.world.plan.kinds[:end])
+            if kind == "e" and offset not in seen
+        ]
+        self.require(fact=not missing, otherwise=f"a reader misses {missing}")
 
     def note_replaced(self, offset: GroupOffset | None) -> None:
         """Do nothing: no foreign group offset is committed here."""
@@ -122,8 +160,11 @@ class Checker:
             self.require(fact=states == right, otherwise=f"{here}: Redis is not the fold")
             c = self.charge
             fits = c is not None and stored.position <= c.offset
+            fits = fits or "group offset" in self.world.lost
             self.require(fact=fits, otherwise=f"{here} is above {c}")
 
     def check(self) -> None:
         """Raise the first violation."""
+        if not self.violations:
+            self._check_readers()
         assert not self.violations, self.violations[0]

@@ -7,6 +7,7 @@ import pytest
 from stream_rnn.fold import recovery
 from stream_rnn.fold.facts import known_group_offset
 from stream_rnn.rollout.candidate import CandidateSource
+from stream_rnn.rollout.in_charge import InCharge
 from stream_rnn.rollout.partition import PartitionFolds
 from stream_rnn.rollout.plan import Plan
 from tests.property.invariants import PLANS
@@ -16,6 +17,8 @@ PERSON = ["start", "promote", "promote", "promote"]
 FAULTS = ["rebalance", "die", "lose_answer", "time_out"]
 REDIS = ["lose_states", "lose_redis", "lose_plan", "back_up", "fall_back"]
 LOSSES = ["lose_states"] * 3  # often while a promote is pending
+KAFKA = ["lose_group_offset", "lose_group_offset_and_redis"]
+RETENTION = ["overtake_candidate", "overtake_candidate", "lose_states"]
 EVERYTHING = [*FAULTS, *REDIS, "start", "end_roll_out", "abandon"]
 SEEDS, STEPS = 12, 400
 
@@ -40,6 +43,13 @@ def explore(delivery, faults, seeds=SEEDS, steps=STEPS, stops=None, **options) -
 def test_a_roll_out_loses_and_doubles_nothing(delivery, faults):
     """Each offset has one answer, of the fold in charge, equal to its oracle's."""
     assert explore(delivery, faults) > 1
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+@pytest.mark.parametrize("losses", [KAFKA, [*KAFKA, *REDIS, *PERSON], RETENTION])
+def test_what_kafka_loses_decides_nothing_silently(delivery, losses):
+    """A lost group offset keeps the fold in charge; a removed history stops, or begins the candidate anew."""
+    assert explore(delivery, [*FAULTS, *losses, *PERSON], steps=2 * STEPS) > 1
 
 
 @pytest.mark.parametrize("own", [(0, 1), (1, 1)])
@@ -121,3 +131,27 @@ def test_a_cut_over_at_the_position_is_found(monkeypatch):
     monkeypatch.setattr(PartitionFolds, "published", at_position)
     with pytest.raises(AssertionError, match=r"went back|is not|published twice"):
         explore("exactly_once", LOSSES, 60)
+
+
+def test_a_lost_group_offset_without_the_last_promote_is_found(monkeypatch):
+    """A fold that was promoted, and has published nothing yet, would be replaced without a word."""
+
+    async def without(self, facts, plan):
+        del self, plan
+        return facts
+
+    monkeypatch.setattr(InCharge, "_with_promoted", without)
+    with pytest.raises(AssertionError, match=r"is above|went back|nobody asked|no progress"):
+        explore("exactly_once", [*KAFKA, *PERSON], 60)
+
+
+def test_a_request_for_another_origin_that_is_carried_out_is_found(monkeypatch):
+    """Retention has overtaken the candidate, whose memories begin later than the person saw."""
+
+    def without(self, request, processor, *, is_near):
+        return before(self, request.model_copy(update={"origin": None}), processor, is_near=is_near)
+
+    before = PartitionFolds._can_carry_out
+    monkeypatch.setattr(PartitionFolds, "_can_carry_out", without)
+    with pytest.raises(AssertionError, match="the person saw another origin"):
+        explore("exactly_once", [*RETENTION, *PERSON], 60)
