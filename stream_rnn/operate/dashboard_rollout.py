@@ -7,10 +7,10 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.operate.rollout_status import OpenRollout, PartitionStatus, Status
+from stream_rnn.predictions.cut_over import CUT_OVER_HEADER
 from stream_rnn.rollout.plan import Plan
 from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.rollout.worker_report import WorkerReport

@@ -34,35 +34,17 @@ from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.source import Source
 from stream_rnn.kafka.group_offsets import GroupOffset
-from stream_rnn.rollout.candidate import CandidateSource, InChargeUpTo
+from stream_rnn.rollout.candidate import InChargeUpTo
 from stream_rnn.rollout.in_charge import Folds, InCharge, OtherFold
 from stream_rnn.rollout.pausable_source import LOOK_EVERY_S, PausableSource
 from stream_rnn.rollout.plan import Plan, Request
+from stream_rnn.rollout.running_candidate import RunningCandidate
 
 logger = logging.getLogger(__name__)
 
 IDLE_LOOK_EVERY_S = 1.0  # while no roll-out is open
 RETRY_AFTER_S = 1.0  # after a candidate has failed, and for each cut-over that could not be done
 TRIES_COUNTED_MAX = 10  # because predictions pause during each of them
-
-
-@dataclass(slots=True)
-class _Candidate:
-    fold_id: str
-    processor: Processor
-    source: CandidateSource
-    task: "asyncio.Task[None]"
-
-    @property
-    def is_positioned(self) -> bool:
-        return self.processor.is_positioned and not self.task.done()
-
-    def has_ended_at(self, offset: GroupOffset) -> bool:
-        """Return whether the task has ended without an error, at this offset."""
-        task, processor = self.task, self.processor
-        is_done = task.done() and not task.cancelled() and task.exception() is None
-        at = processor.position, processor.origin
-        return is_done and processor.is_positioned and at == (offset.offset, offset.origin)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,7 +83,7 @@ class PartitionFolds:
     _tries: int = 0
     _counts: Counts = field(default_factory=Counts)
     _source: PausableSource = field(init=False)
-    _candidate: _Candidate | None = None
+    _candidate: RunningCandidate | None = None
     _closing: "set[asyncio.Task[None]]" = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -168,7 +150,7 @@ class PartitionFolds:
         if processor.position != offset.offset:
             return False  # it was silent, so its source is below the group offset
         self._make(candidate.fold_id, offset, is_started=True)
-        _go_on(self.processor, candidate.processor, offset)
+        candidate.continue_in(self.processor, offset)
         self.processor.pace = processor.pace
         return True
 
@@ -269,7 +251,7 @@ class PartitionFolds:
         given = self.partition, partial(self._published_by, processor), self.give_way
         candidate, source = self.folds.candidate(others[0], *given)
         task = asyncio.create_task(candidate.run(), name=f"candidate {candidate.place}")
-        self._candidate = _Candidate(others[0], candidate, source, task)
+        self._candidate = RunningCandidate(others[0], candidate, source, task)
 
     async def _end_candidate(self, *, waits: bool = True) -> None:
         """End the candidate after its micro-batch, and log the error with which it has failed.
@@ -280,19 +262,12 @@ class PartitionFolds:
         candidate, self._candidate = self._candidate, None
         if candidate is None:
             return
-        candidate.source.end()
-        task, limit_s = candidate.task, candidate.processor.settings.revoke_timeout_s / 2
         try:
-            await asyncio.wait({task}, timeout=limit_s)
+            error = await candidate.end(self._closing)
         finally:
-            task.cancel()
-            try:
-                await asyncio.wait({task}, timeout=limit_s)
-            finally:
-                self._closing.add(asyncio.create_task(candidate.source.close()))
-                if waits:
-                    await self._close_ended()
-        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            if waits:
+                await self._close_ended()
+        if error is not None:
             self.on_failure()
             logger.warning(
                 "the candidate %s failed: %s partition=%s",
@@ -364,15 +339,6 @@ class PartitionFolds:
             *(processor.place, offset.offset, offset.fold_id, offset.number),
         )
         return offset
-
-
-def _go_on(processor: Processor, candidate: Processor, offset: GroupOffset) -> None:
-    """Let a processor continue where a candidate of the same fold has ended."""
-    processor.position, processor.origin = candidate.position, candidate.origin
-    processor.anchor, processor.stream_time_ms = candidate.anchor, candidate.stream_time_ms
-    processor.cache.take_over(candidate.cache)
-    processor.publish_from, processor.number = offset.offset, offset.number
-    processor.is_positioned = True
 
 
 def _no_call() -> None:
