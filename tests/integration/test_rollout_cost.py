@@ -1,5 +1,6 @@
 """What a roll-out costs: the estimate of ``start`` and ``doctor``, compared with what it then takes."""
 
+import asyncio
 import json
 import random
 
@@ -38,6 +39,15 @@ async def doctor(person, candidate, status=0) -> dict:
     return {found["what"]: found for found in map(json.loads, said.splitlines())}
 
 
+async def until_folded(person, fold) -> dict:
+    """Wait until a candidate has reached each group offset; a warm one is within a micro-batch of it."""
+    async with asyncio.timeout(60):
+        while True:
+            (status,) = await person.verb("status")
+            if all(one["folds"][fold]["lag"] == 0 for one in status["partitions"]):
+                return status
+
+
 async def test_the_estimate_is_what_the_candidate_takes(person_of, tmp_path):  # noqa: F811
     """Records and keys exactly, bytes in Redis nearly; the doctor says the same beforehand."""
     person = await person_of()
@@ -58,7 +68,7 @@ async def test_the_estimate_is_what_the_candidate_takes(person_of, tmp_path):  #
     assert cost["warm_s"] == cost["cpu_s"]  # of one worker
     assert f"{cost['redis_bytes'] / 1e6:,.1f} MB for {cost['keys']:,} keys" in said[0]
     assert f"{cost['records']:,} records to fold" in said[1]
-    (status,) = await person.verb("status")
+    status = await until_folded(person, cost["new"])
     ends = [(p["group_offset"] - p["log_start"]) for p in status["partitions"]]
     stored = [p["folds"][cost["new"]]["keys"] for p in status["partitions"]]
     assert (cost["records"], cost["keys"]) == (sum(ends), sum(stored))
