@@ -140,10 +140,11 @@ class PartitionFolds:
 
     async def _take_over(self, processor: Processor, offset: GroupOffset) -> bool:
         """Let the fold of a cut-over go on where it stands; return whether that is possible."""
-        if offset.fold_id == processor.fold_id:
-            processor.number = offset.number
-            return True
         candidate = self._candidate
+        if offset.fold_id == processor.fold_id:
+            for one in (processor, *([candidate.processor] if candidate else [])):
+                one.number = offset.number
+            return True
         await self._end_candidate(waits=False)  # readers of predictions wait
         if candidate is None or not candidate.has_ended_at(offset):
             return False

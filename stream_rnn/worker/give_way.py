@@ -38,7 +38,8 @@ class GiveWay:
         """
         worked_s = self._clock() - self._resumed_s
         left_s = min(worked_s * (1 / self._share - 1), REST_MAX_S)
+        until_s = self._clock() + left_s
         while left_s > 0 and self._has_work():
             await self._sleep(min(left_s, REST_LOOK_EVERY_S))
-            left_s -= REST_LOOK_EVERY_S
+            left_s = until_s - self._clock()  # a sleep takes longer while the loop is busy
         self._resumed_s = self._clock()

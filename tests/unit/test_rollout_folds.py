@@ -155,11 +155,26 @@ async def test_a_candidate_has_its_share_of_the_time(share, rest_s):
 
     async def sleep(seconds) -> None:
         rests.append(seconds)
+        now[0] += seconds
 
     give_way = GiveWay(lambda: True, share, lambda: now[0], sleep)
     now[0] = 3.0
     await give_way()
     assert sum(rests) == pytest.approx(rest_s)
+
+
+async def test_a_rest_ends_in_time_while_the_loop_is_busy():
+    """Its sleeps then take longer than they should, and the candidate would never get its share."""
+    now, rests = [0.0], []
+
+    async def sleep(seconds) -> None:
+        rests.append(seconds)
+        now[0] += REST_MAX_S / 4
+
+    give_way = GiveWay(lambda: True, 0.01, lambda: now[0], sleep)
+    now[0] = 1000
+    await give_way()
+    assert len(rests) == 4
 
 
 class QuietSource:
@@ -297,6 +312,7 @@ async def test_the_fold_in_charge_goes_on_where_it_stands_after_its_own_request(
             await asyncio.sleep(0.01)
     assert partition.processor is before
     assert partition._candidate is candidate is not None
+    assert candidate.processor.number == 1  # in the header of its predictions
     running.cancel()
     await asyncio.wait({running})
 
