@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from stream_rnn.predictions import PredictionReader
+from tests.integration.rollout_person import people
 from tests.integration.started_workers import started_workers
 
 
@@ -38,3 +39,10 @@ async def stream(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
 async def made(stream):
     """Return a fold of two partitions, and a way to start its workers."""
     return await stream()
+
+
+@pytest.fixture
+async def person_of(stream, redis_url, tmp_path):
+    """Return a function that makes a fold with some records, and a person with two bundles."""
+    async with people(stream, redis_url, tmp_path) as make:
+        yield make

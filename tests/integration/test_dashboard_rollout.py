@@ -9,9 +9,7 @@ import pytest
 from stream_rnn.operate.dashboard import open_dashboard
 from stream_rnn.operate.dashboard_rollout import find_cut_over
 from tests.integration.streams import mixed_records
-from tests.integration.test_rollout_verbs import person_of
 
-__all__ = ["person_of"]  # a fixture
 pytestmark = pytest.mark.timeout(240)
 
 

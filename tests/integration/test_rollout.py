@@ -1,91 +1,15 @@
 """A roll-out on real servers: warm, promote, back, under load, and every prediction is its fold's."""
 
 import asyncio
-import json
-import time
 
 import pytest
-from aiokafka import TopicPartition
 
-from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.model.bundle import save_bundle
-from stream_rnn.rollout.bundles import read_bundle_bytes
-from stream_rnn.rollout.plan import FoldName, Plan
-from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.store.connection import connect_redis
-from stream_rnn.store.redis_store import RedisStore
-from tests import models, oracle
+from tests.integration.rollout_person import RollOut, compare
 from tests.integration.streams import mixed_records
 
 pytestmark = pytest.mark.timeout(240)
-
-
-class RollOut:
-    """A person with two bundles."""
-
-    NEW = models.small("gru", seed=11)
-
-    def __init__(self, stream, directory, redis, cluster) -> None:
-        self.settings = stream.settings.of_fold()
-        self.stream, self.redis, self.cluster = stream, redis, cluster
-        save_bundle(self.NEW, directory / "new")
-        self.models, self.bundles = zip(
-            *(read_bundle_bytes(path) for path in (stream.bundle, directory / "new")), strict=True
-        )
-        self.ids = [fold_id(model.fingerprint, self.settings) for model in self.models]
-        self.plans = RedisPlanStore(redis, self.settings)
-
-    async def start(self) -> None:
-        """Start the roll-out."""
-        names = zip(self.ids, self.models, self.bundles, strict=True)
-        folds = []
-        for name, model, bundle in names:
-            await self.plans.put_bundle(model.fingerprint, bundle)
-            folds.append(FoldName(fold_id=name, fingerprint=model.fingerprint))
-        assert await self.plans.write(None, Plan(folds=tuple(folds)))
-
-    async def known(self, partition):
-        """Return the group offset of a partition."""
-        tp = TopicPartition(self.settings.source, partition)
-        return await self.cluster.group_offset(self.settings.app, tp)
-
-    async def stored(self, fold, partition):
-        """Return the position of a fold."""
-        tag = store_tag(self.settings.app, self.settings.source, partition, self.ids[fold])
-        return await RedisStore(self.redis, tag, 5).read()
-
-    async def until(self, reached, what) -> None:
-        """Wait until something is true of each partition."""
-        deadline = time.monotonic() + 40
-        for partition in (0, 1):
-            while not await reached(partition):
-                assert time.monotonic() < deadline, what
-                await asyncio.sleep(0.1)
-
-    async def is_warm(self, partition) -> bool:
-        """Return whether the candidate is near."""
-        known = await self.known(partition)
-        fold = 1 - self.ids.index(known.fold_id)
-        position = (await self.stored(fold, partition)).position
-        return position is not None and position >= known.offset - 100
-
-    async def promote(self, fold) -> list[int]:
-        """Promote a fold in each partition, and return the offsets of the cut-overs."""
-        await self.until(self.is_warm, "the candidate does not get warm")
-        seen = plan = await self.plans.read()
-        for partition in (0, 1):
-            origin = (await self.stored(fold, partition)).origin
-            known = await self.known(partition)
-            plan = plan.with_request("promote", partition, self.ids[fold], known, origin)
-        assert await self.plans.write(seen, plan)
-        numbers = {p: plan.requests[p].number for p in (0, 1)}
-
-        async def is_done(partition) -> bool:
-            known = await self.known(partition)
-            return known.number == numbers[partition] and known.fold_id == self.ids[fold]
-
-        await self.until(is_done, f"the promote of {fold} does not come")
 
 
 async def load(stream, stopped) -> None:
@@ -123,40 +47,3 @@ async def test_a_promote_and_the_way_back_under_load(delivery, stream, tmp_path,
             await compare(person, is_exact=delivery == "exactly_once")
     finally:
         await redis.aclose()
-
-
-async def compare(person, *, is_exact, of_new=(1, 3)) -> None:
-    """Compare all predictions with the oracle of the fold that each names.
-
-    Args:
-        person: Who has made the roll-out.
-        is_exact: Whether no offset may have two predictions.
-        of_new: Numbers of the requests after which the new fold is in charge.
-    """
-    cluster, settings = person.cluster, person.settings
-    folds = set()
-    for partition in (0, 1):
-        source = TopicPartition(settings.source, partition)
-        output = TopicPartition(settings.predictions, partition)
-        end = await cluster.log_end(source)
-        batches = cluster.batches(source, 0, end)
-        records = [record async for batch in batches for record in batch]
-        truths = [
-            oracle.fold(model, settings, records, settings.source, partition)
-            for model in person.models
-        ]
-        published, top = {}, 0
-        batches = cluster.batches(output, 0, await cluster.log_end(output))
-        for message in [record async for batch in batches for record in batch]:
-            headers, value = dict(message.headers), json.loads(message.value)
-            offset, number = value["source"]["offset"], int(headers.get("sr-cut-over", 0))
-            fold = person.ids.index(headers["sr-fold"].decode())
-            assert fold == (number in of_new)
-            assert value == truths[fold].predictions[offset]
-            assert number >= top or not is_exact
-            assert offset not in published or not is_exact
-            top = max(top, number)
-            published[offset] = fold
-        assert published.keys() == truths[0].predictions.keys()
-        folds |= set(published.values())
-    assert folds == {0, 1}

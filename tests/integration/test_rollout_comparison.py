@@ -18,10 +18,9 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.store.connection import connect_redis
 from tests import models, oracle
+from tests.integration.rollout_person import Person, RollOut
 from tests.integration.started_workers import PLACE, options
 from tests.integration.streams import mixed_records, run
-from tests.integration.test_rollout import RollOut
-from tests.integration.test_rollout_verbs import Person
 from tests.rollout_pairs import Pair
 from tests.unit.report_pages import Page
 

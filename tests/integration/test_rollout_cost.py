@@ -11,7 +11,6 @@ from stream_rnn.model.bundle import save_bundle
 from tests import models
 from tests.integration.started_workers import PLACE, options
 from tests.integration.streams import mixed_records, run
-from tests.integration.test_rollout_verbs import person_of  # noqa: F401  # a fixture
 
 pytestmark = pytest.mark.timeout(300)
 KEYS = 3000
@@ -48,7 +47,7 @@ async def until_folded(person, fold) -> dict:
                 return status
 
 
-async def test_the_estimate_is_what_the_candidate_takes(person_of, tmp_path):  # noqa: F811
+async def test_the_estimate_is_what_the_candidate_takes(person_of, tmp_path):
     """Records and keys exactly, bytes in Redis nearly; the doctor says the same beforehand."""
     person = await person_of()
     stream, (_, new) = person.stream, person.ids
@@ -82,7 +81,7 @@ async def test_the_estimate_is_what_the_candidate_takes(person_of, tmp_path):  #
     assert "is open: finish it" in finding["said"]
 
 
-async def test_a_redis_without_room_is_said_before_the_start(person_of, tmp_path):  # noqa: F811
+async def test_a_redis_without_room_is_said_before_the_start(person_of, tmp_path):
     """Full, it would accept no commit of the fold in charge, either."""
     person = await person_of()
     worker = person.stream.start("one")
@@ -100,7 +99,7 @@ async def test_a_redis_without_room_is_said_before_the_start(person_of, tmp_path
     assert (await doctor(person, tmp_path / "wide"))["roll-out"]["level"] == "fine"
 
 
-async def test_a_bundle_that_redis_has_lost_is_put_there_again(person_of):  # noqa: F811
+async def test_a_bundle_that_redis_has_lost_is_put_there_again(person_of):
     """Whatever the key contains now; the plan and the states stay as they are."""
     person = await person_of()
     worker = person.stream.start("one")

@@ -6,9 +6,7 @@ import pytest
 
 from tests.integration.started_workers import PLACE, options
 from tests.integration.streams import run
-from tests.integration.test_rollout_verbs import person_of
 
-__all__ = ["person_of"]  # a fixture
 pytestmark = pytest.mark.timeout(300)
 
 

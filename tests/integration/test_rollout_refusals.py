@@ -17,13 +17,12 @@ from stream_rnn.store.redis_store import RedisStore
 from tests import models
 from tests.integration.started_workers import PLACE, options
 from tests.integration.streams import run
-from tests.integration.test_rollout_verbs import person_of  # noqa: F401  # a fixture
 
 pytestmark = pytest.mark.timeout(300)
 VERBS = ("start", "status", "promote", "finish", "abandon")
 
 
-async def begun(person_of, **settings):  # noqa: F811
+async def begun(person_of, **settings):
     """Return a person whose worker has published and reported."""
     person = await person_of(**settings)
     person.worker = person.stream.start("one")
@@ -41,7 +40,7 @@ def refused(said: str) -> str:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_a_server_that_does_not_answer_is_named(verb, person_of):  # noqa: F811
+async def test_a_server_that_does_not_answer_is_named(verb, person_of):
     """With status 4: trying again may help."""
     person = await person_of()
     place = options(person.stream, *PLACE)
@@ -56,7 +55,7 @@ async def test_a_server_that_does_not_answer_is_named(verb, person_of):  # noqa:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_another_source_or_app_is_named(verb, person_of):  # noqa: F811
+async def test_another_source_or_app_is_named(verb, person_of):
     """Nothing is written under a name that no worker has."""
     person = await begun(person_of)
     place = options(person.stream, *PLACE)
@@ -75,7 +74,7 @@ async def test_another_source_or_app_is_named(verb, person_of):  # noqa: F811
     assert await person.redis.keys("*absent*") == []
 
 
-async def test_steps_out_of_order_are_refused_or_wait(person_of, tmp_path):  # noqa: F811
+async def test_steps_out_of_order_are_refused_or_wait(person_of, tmp_path):
     """A third bundle, a promote that is repeated, and a finish while one is pending."""
     person = await begun(person_of)
     old, new = person.ids
@@ -102,7 +101,7 @@ async def test_steps_out_of_order_are_refused_or_wait(person_of, tmp_path):  # n
     assert (late["number"], late["done"]) == (4, True)
 
 
-async def test_of_two_persons_one_is_refused(person_of):  # noqa: F811
+async def test_of_two_persons_one_is_refused(person_of):
     """Both have seen the same plan; the second looks at the status, and tries again."""
     person = await begun(person_of)
     await person.verb("start", "--wait", bundle=person.new_bundle)
@@ -121,7 +120,7 @@ async def test_of_two_persons_one_is_refused(person_of):  # noqa: F811
     assert all(one == "requested" or one.startswith(refusal) for one in said)
 
 
-async def test_ctrl_c_ends_a_wait_and_the_request_stands(person_of):  # noqa: F811
+async def test_ctrl_c_ends_a_wait_and_the_request_stands(person_of):
     """With status 130, at once, and without a traceback."""
     person = await begun(person_of)
     await person.verb("start", "--wait", bundle=person.new_bundle)

@@ -1,95 +1,20 @@
 """The verbs of a roll-out on real servers: start, status, promote, back, finish and abandon."""
 
-import asyncio
-import contextlib
-import json
 import re
-import time
 from functools import partial
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 
 from stream_rnn.audit.result import CUT_OVER_KINDS
-from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_members import WorkerAssignor
 from stream_rnn.operate.rollout_requests import _finish_all
 from stream_rnn.operate.rollout_status import open_rollout
-from stream_rnn.store.connection import connect_redis
-from tests.integration.started_workers import PLACE, ends, options
-from tests.integration.streams import mixed_records, run
-from tests.integration.test_rollout import RollOut, compare
+from tests.integration.rollout_person import compare
+from tests.integration.started_workers import ends
+from tests.integration.streams import mixed_records
 
 pytestmark = pytest.mark.timeout(300)
-
-
-class Person(RollOut):
-    """A person who uses the verbs."""
-
-    @property
-    def new_bundle(self):
-        """Directory of the new bundle."""
-        return self.stream.directory / "new"
-
-    async def verb(self, *words, bundle=None, status=0):
-        """Run a verb of the roll-out with ``--json``; return its lines, or what it says on failure."""
-        place = options(self.stream, *PLACE)
-        if bundle is not None:
-            place = [word for word in place if not word.startswith("--bundle=")]
-            place.append(f"--bundle={bundle}")
-        said = await run("rollout", *words, *place, "--json", status=status, within_s=120)
-        return said if status > 1 else [json.loads(line) for line in said.splitlines()]
-
-    async def text(self, *words) -> str:
-        """Run a verb of the roll-out; return the text for people."""
-        return await run("rollout", *words, *options(self.stream, *PLACE), within_s=120)
-
-    async def until_reported(self) -> None:
-        """Wait until each member of the group has reported."""
-        deadline = time.monotonic() + 40
-        while True:
-            said = await run("rollout", "status", *options(self.stream, *PLACE), "--json", status=1)
-            workers = json.loads(said)["workers"]
-            if workers and all(worker["report"] is not None for worker in workers):
-                return
-            assert time.monotonic() < deadline, workers
-            await asyncio.sleep(0.2)
-
-    async def publish(self, seed, worker) -> None:
-        """Produce records, and wait until a worker has published."""
-        await self.stream.produce(mixed_records(100, seed=seed))
-        await self.stream.until_published(worker=worker)
-
-    async def audit(self, *bundles):
-        """Audit what is published with one bundle or several."""
-        place = [w for w in options(self.stream, *PLACE) if not w.startswith("--bundle=")]
-        said = await run("audit", *place, *(f"--bundle={one}" for one in bundles), "--json")
-        return json.loads(said.splitlines()[-1])
-
-    async def promote_new(self):
-        """Start a worker, and let it take the new bundle over; return the worker."""
-        worker = self.stream.start("one")
-        await self.stream.until_published(worker=worker)
-        await self.until_reported()
-        await self.verb("start", "--wait", bundle=self.new_bundle)
-        await self.verb("promote", "--wait")
-        return worker
-
-
-@pytest.fixture
-async def person_of(stream, redis_url, tmp_path):
-    """Return a function that makes a fold with some records, and a person with two bundles."""
-    redis = connect_redis(redis_url, 5)
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def make(**settings) -> Person:
-            made = await stream(**{"delivery": "exactly_once", **settings})
-            await made.produce(mixed_records(200, seed=1))
-            cluster = await stack.enter_async_context(KafkaCluster.of(made.settings))
-            return Person(made, tmp_path, redis, cluster)
-
-        yield make
-    await redis.aclose()
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])

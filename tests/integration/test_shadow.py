@@ -17,9 +17,9 @@ from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.worker.shadow import REST_S, ShadowTopic
 from tests import oracle
+from tests.integration.rollout_person import RollOut
 from tests.integration.started_workers import until
 from tests.integration.streams import mixed_records
-from tests.integration.test_rollout import RollOut
 
 pytestmark = pytest.mark.timeout(240)
 

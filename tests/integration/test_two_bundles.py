@@ -9,7 +9,7 @@ import pytest
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.store.connection import connect_redis
 from tests import oracle
-from tests.integration.test_rollout_verbs import Person
+from tests.integration.rollout_person import Person
 
 pytestmark = pytest.mark.timeout(300)
 
