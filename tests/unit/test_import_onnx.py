@@ -9,6 +9,7 @@ import torch
 
 from stream_rnn import import_weights
 from stream_rnn.errors import BundleError, MissingExtraError
+from stream_rnn.model.weights import onnx_tensors
 from stream_rnn.model.weights.files import read_weights
 from tests import plain_networks
 
@@ -47,6 +48,54 @@ def test_what_torch_exports_has_its_outputs(tmp_path, kind, dynamo, layers, hidd
     )
     assert bundle.comparison.compared == 96
     assert bundle.model.cell.layers == layers
+
+
+@pytest.mark.parametrize(("kind", "hidden"), [("LSTM", 50), ("GRU", 100), ("LSTM", 100)])
+def test_what_torch_exports_of_large_weights_has_its_outputs(tmp_path, kind, hidden):
+    """Its exporter leaves their gates to be reordered by nodes of the graph."""
+    pytest.importorskip("onnxscript")
+    network = plain_networks.write(tmp_path, kind, hidden, 2)
+    export(network, tmp_path / "network.onnx", dynamo=True)
+    graph = onnx.load(tmp_path / "network.onnx").graph
+    assert "Slice" in {node.op_type for node in graph.node}
+    bundle = import_weights(
+        tmp_path / "spec.toml",
+        tmp_path / "network.onnx",
+        tmp_path / "bundle",
+        check=tmp_path / "reference.npz",
+    )
+    assert bundle.comparison.compared == 96
+    assert bundle.comparison.largest <= 1e-5
+
+
+@pytest.mark.parametrize("opset", [9, 17])
+def test_gates_reordered_by_nodes_are_read(tmp_path, opset):
+    """Of a file without constant folding; older versions of the standard have other attributes."""
+    network = plain_networks.write(tmp_path, "LSTM", 5, 2)
+    plain, carrier = plain_networks.encoded(plain_networks.events(1, 6))
+    options = {"dynamo": False, "do_constant_folding": False, "opset_version": opset}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (plain[None], carrier[None]), tmp_path / "n.onnx", **options)
+    assert "Slice" in {node.op_type for node in onnx.load(tmp_path / "n.onnx").graph.node}
+    bundle = import_weights(
+        tmp_path / "spec.toml",
+        tmp_path / "n.onnx",
+        tmp_path / "bundle",
+        check=tmp_path / "reference.npz",
+    )
+    assert bundle.comparison.compared == 96
+
+
+def test_constants_that_nodes_multiply_are_refused(tmp_path, monkeypatch):
+    """Before they take memory."""
+    monkeypatch.setattr(onnx_tensors, "NUMBERS_MAX", 1000)
+    doubled = [node("Concat", [f"W{i}"] * 2, [f"W{i + 1}"], axis=0) for i in range(40)]
+    model = graph(inputs=["x", "W0", "R", "B"], constants={"W0": np.zeros((1, 12, 5))})
+    for number, more in enumerate(doubled):
+        model.graph.node.insert(number, more)
+    with pytest.raises(BundleError, match="joins constants of more than 1000 numbers"):
+        read_weights(saved(tmp_path, model))
 
 
 def test_an_unrolled_network_is_refused(tmp_path):
@@ -206,6 +255,12 @@ REFUSED = {
     "negative": (
         lambda: changed(graph(), lambda g: g.initializer[0].dims.__setitem__(1, -1)),
         "negative size",
+    ),
+    "cut": (
+        lambda: graph(
+            more=[node("Slice", ["fc.bias"], ["cut"], starts=[0], ends=[1], axes=[7])],
+        ),
+        "is damaged",
     ),
     "torn": (
         lambda: changed(graph(), lambda g: setattr(g.initializer[0], "raw_data", b"1234")),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stream_rnn.errors import BundleError, reason
 from stream_rnn.model.weights.found import FoundWeights, Weights, as_weights, check_shapes
 from stream_rnn.model.weights.onnx_graph import Graph, Node
-from stream_rnn.model.weights.onnx_tensors import read_constants
+from stream_rnn.model.weights.onnx_tensors import add_rearranged, read_constants
 from stream_rnn.text import printable
 
 # For each kind: ONNX's gates in torch's order, and the default activations.
@@ -38,9 +38,11 @@ def read_onnx(path: Path) -> FoundWeights:
     try:
         model = onnx.ModelProto.FromString(path.read_bytes())
         constants = read_constants(model.graph, path)
-    except (DecodeError, ValueError, TypeError) as error:
+        shapes = {name: values.shape for name, values in constants.items()}
+        add_rearranged(model.graph, constants, path)
+    except (DecodeError, LookupError, ValueError, TypeError) as error:
         raise BundleError(f"{path} is damaged or not ONNX: {reason(error)}") from error
-    check_shapes(str(path), {name: values.shape for name, values in constants.items()})
+    check_shapes(str(path), shapes)
     graph = Graph(model.graph, constants, path)
     layers = graph.recurrent_layers(tuple(KINDS))
     tensors: Weights = {}

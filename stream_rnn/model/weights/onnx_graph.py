@@ -116,7 +116,7 @@ class Graph:
     def embeddings(self) -> dict[str, NDArray[Any]]:
         """Return the tables that are read by a Gather, by name."""
         return {
-            node.inputs[0]: self._constants[self._resolve(node.inputs[0])]
+            node.inputs[0]: self._constants[node.inputs[0]]
             for node in self._nodes
             if self._is_embedding(node)
         }
@@ -173,18 +173,18 @@ class Graph:
         else:
             weight = weight.T
             for add in (n for n in self._nodes if n.kind == "Add" and node in self._added(n)):
-                (name,) = (i for i in add.inputs if self._resolve(i) in self._constants)
-                bias, named = self._constants[self._resolve(name)].reshape(-1), name
+                (name,) = (i for i in add.inputs if i in self._constants)
+                bias, named = self._constants[name].reshape(-1), name
         parts = named.rpartition(".")
         return weight, bias, parts[0] if parts[2] in ("weight", "bias") else node.name
 
     def _added(self, node: Node) -> list[Node | None]:
         """Return what an Add with one constant adds to; nothing if it has none or two."""
-        others = [name for name in node.inputs if self._resolve(name) not in self._constants]
+        others = [name for name in node.inputs if name not in self._constants]
         return self._sources(others[0]) if len(others) == 1 else []
 
     def _is_embedding(self, node: Node) -> bool:
-        table = self._constants.get(self._resolve(node.inputs[0])) if node.inputs else None
+        table = self._constants.get(node.inputs[0]) if node.inputs else None
         is_table = table is not None and table.ndim == 2 and table.dtype.kind == "f"
         return node.kind == "Gather" and is_table and node.options.get("axis", 0) == 0
 
@@ -224,25 +224,12 @@ class Graph:
             BundleError: The node has no such input, or computes it.
         """
         name = node.inputs[number] if node.has_input(number) else ""
-        name = self._resolve(name)
         if name not in self._constants:
             raise BundleError(
                 f"{self._path}: input {number} of {node.place} is no constant; export the network in "
                 "evaluation mode, with constant folding"
             )
         return self._constants[name]
-
-    def _resolve(self, name: str) -> str:
-        """Return the name of the constant behind an Identity; store a transposed constant."""
-        node = self._by_output.get(name)
-        if name in self._constants or node is None or not node.inputs:
-            return name
-        inner = node.inputs[0]
-        if node.kind == "Identity" and inner != name:
-            return inner if inner in self._constants else name
-        if node.kind == "Transpose" and inner in self._constants:
-            self._constants[name] = np.transpose(self._constants[inner], node.options.get("perm"))
-        return name
 
     def has_other_than_zeros(self, value: str) -> bool:
         """Return whether a value is computed from a float that is not zero."""

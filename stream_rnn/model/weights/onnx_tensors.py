@@ -1,6 +1,7 @@
 """The constants of an ONNX graph, whose sizes are checked before they are read."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,59 @@ def _read_external(proto: Any, path: Path) -> NDArray[Any]:
     with place.open("rb") as file:
         file.seek(offset)
         return np.frombuffer(file.read(count * dtype.itemsize), dtype).reshape(tuple(proto.dims))
+
+
+def add_rearranged(graph: Any, constants: dict[str, NDArray[Any]], path: Path) -> None:
+    """Add what nodes cut, join or turn of constants alone, as exporters leave large weights.
+
+    torch's exporter reorders the gates by such nodes, and computes them itself only for small
+    weights.
+
+    Raises:
+        BundleError: The joined constants have too many numbers.
+        ValueError, IndexError: A node does not fit its constants.
+    """
+    count = 0
+    for node in graph.node:
+        rearrange, names = _REARRANGE.get(node.op_type), [name for name in node.input if name]
+        if rearrange is None or not names or any(name not in constants for name in names):
+            continue
+        if node.op_type == "Concat":
+            count += sum(constants[name].size for name in names)
+            if count > NUMBERS_MAX:
+                raise BundleError(
+                    f"{path} joins constants of more than {NUMBERS_MAX} numbers; save the state "
+                    "dict of the network instead"
+                )
+        options = {o.name: onnx.helper.get_attribute_value(o) for o in node.attribute}
+        inputs = [constants.get(name) for name in node.input]
+        constants[node.output[0]] = rearrange(inputs, options)
+
+
+def _slice(inputs: list[Any], options: dict[str, Any]) -> NDArray[Any]:
+    """Cut; the bounds are inputs, before version 10 of the standard attributes."""
+    data, *bounds = inputs
+    given = dict(zip(("starts", "ends", "axes", "steps"), bounds, strict=False)) or options
+    found = {name: np.asarray(numbers) for name, numbers in given.items() if numbers is not None}
+    starts, ends = found["starts"], found["ends"]
+    axes = found.get("axes", np.arange(len(starts)))
+    steps = found.get("steps", np.ones_like(starts))
+    where = [slice(None)] * data.ndim
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        where[axis] = slice(int(start), int(end), int(step))
+    return np.asarray(data[tuple(where)])
+
+
+def _unsqueeze(inputs: list[Any], options: dict[str, Any]) -> NDArray[Any]:
+    """Add axes of length 1; they are an input, before version 13 of the standard an attribute."""
+    axes = inputs[1] if len(inputs) > 1 else options["axes"]
+    return np.expand_dims(inputs[0], tuple(int(axis) for axis in axes))
+
+
+_REARRANGE: dict[str, Callable[[list[Any], dict[str, Any]], NDArray[Any]]] = {
+    "Concat": lambda inputs, options: np.concatenate(inputs, options["axis"]),
+    "Identity": lambda inputs, _: inputs[0],
+    "Slice": _slice,
+    "Transpose": lambda inputs, options: np.transpose(inputs[0], options.get("perm")),
+    "Unsqueeze": _unsqueeze,
+}
