@@ -13,17 +13,21 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 if TYPE_CHECKING:
     from stream_rnn.training import progress as training
 
 
+WIDE = 130  # columns of a terminal in which everything has room
+
+
 class SpeedColumn(ProgressColumn):
     """Records or events per second, as soon as there are any."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))  # the bar becomes narrower instead
         self._unit = unit
 
     def render(self, task: Task) -> Text:
@@ -32,20 +36,24 @@ class SpeedColumn(ProgressColumn):
 
 
 class TrainingBars(Progress):
-    """One progress bar for each network in training."""
+    """One progress bar for each network in training; a narrow terminal shows the most needed."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]} {task.fields[phase]}"),
-            TextColumn("loss {task.fields[loss]:.4f}  best validation {task.fields[best]:.4f}"),
+        is_wide = console.width >= WIDE
+        loss = "loss {task.fields[loss]:.4f}  best validation {task.fields[best]:.4f}"
+        columns: list[ProgressColumn] = [
+            TextColumn("{task.description}", table_column=Column(overflow="ellipsis")),
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            TextColumn("{task.fields[phase]}", table_column=Column(overflow="ellipsis")),
+            TextColumn(loss if is_wide else "best {task.fields[best]:.4f}"),
             SpeedColumn("events/s"),
-            TimeElapsedColumn(),
-            TextColumn("left at most"),
-            TimeRemainingColumn(),
-            console=console,
-        )
+            TextColumn("left at most" if is_wide else "left"),
+            TimeRemainingColumn(compact=not is_wide, table_column=Column(no_wrap=True)),
+        ]
+        if is_wide:
+            columns.insert(1, BarColumn())
+            columns.insert(-2, TimeElapsedColumn(Column(no_wrap=True)))
+        super().__init__(*columns, console=console)
         self._bars: dict[str, Any] = {}
 
     def __call__(self, name: str, progress: "training.Progress") -> None:
