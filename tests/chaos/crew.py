@@ -153,10 +153,11 @@ class Crew:
             await asyncio.sleep(0.05)
         return False
 
-    async def choose_victim(self) -> Worker:
-        """Choose a worker, if possible one that owns partitions."""
+    async def choose_victim(self, but: Worker | None = None) -> Worker:
+        """Choose a worker, if possible one that owns partitions, and never the one excluded."""
         await self.wait_for_owners()
-        return self.draw.choice(sorted(self.owners() or self.working, key=lambda w: w.name))
+        workers = [w for w in self.owners() if w is not but] or self.working
+        return self.draw.choice(sorted(workers, key=lambda w: w.name))
 
     def stop_tending(self, worker: Worker) -> bool:
         """Stop replacing a worker; return whether it was running until now."""

@@ -29,6 +29,8 @@ from tests.chaos.verify import PartitionOutcome, StoredPosition
 HUGE = 3.4e38  # float32 ends there, so that some sums of products with it are not finite
 FAULT_WITHIN_S = 240
 SETTLED_WITHIN_S = 240
+SENT_WITHIN_S = 480
+REST_RATE = 3000  # records sent per second after the last fault, while the workers keep up
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class EpisodeResult:
         bundles: Paths of the bundles of both folds.
         story: Seconds, text and group offsets by partition for each note.
         kinds: Number of faults by kind.
+        missed: Number of faults by kind whose moment never came.
         records: Number of sent records.
         outcomes: Topics and states by partition, for the oracle.
         seconds: Duration of the episode.
@@ -52,6 +55,7 @@ class EpisodeResult:
     bundles: list[str]
     story: list[tuple[float, str, dict[int, int]]] = field(default_factory=list)
     kinds: Counter = field(default_factory=Counter)
+    missed: Counter = field(default_factory=Counter)
     records: int = 0
     outcomes: list[PartitionOutcome] = field(default_factory=list)
     seconds: float = 0.0
@@ -95,6 +99,7 @@ class Episode:
         self._on_line = on_line
         self._began = time.monotonic()
         self._c: dict[int, int] = {}
+        self._lag = 0
         self._lanes = {lane: asyncio.Lock() for lane in LANES}
         self.scripted: Callable[[], Awaitable[None]] | None = None
         bundles = make_bundles(directory / "bundles", overflows=plan.overflows)
@@ -244,13 +249,17 @@ class Episode:
                 if self.rollout is not None and fault.loses_redis:
                     self.crew.may_stop = STOPPED  # Redis may lose the bundle in charge
                 async with asyncio.timeout(FAULT_WITHIN_S):
-                    await fault.inject(self.world(scheduled.seed))
-            self.result.kinds[scheduled.kind] += 1
+                    reached = await fault.inject(self.world(scheduled.seed))
+            counts = self.result.missed if reached is False else self.result.kinds
+            counts[scheduled.kind] += 1
 
     async def _wait_until_sent(self, sender: Sender) -> None:
-        async with asyncio.timeout(SETTLED_WITHIN_S):
+        """Send the rest as fast as the workers fold it, and then at the plan's rate again."""
+        async with asyncio.timeout(SENT_WITHIN_S):
             while sender.sent < self._records_min:
+                sender.rate = REST_RATE if self._lag < REST_RATE * 2 else self.plan.rate
                 await asyncio.sleep(0.2)
+        sender.rate = self.plan.rate
 
     def world(self, seed: int) -> World:
         """Return the world of a fault, with random numbers of its own."""
@@ -273,7 +282,9 @@ class Episode:
     async def _track_group_offsets(self) -> None:
         """Update the group offsets for the story until cancelled."""
         while True:
-            self._c = await self.topics.group_offsets()
+            offsets = await self.topics.group_offsets_and_log_ends()
+            self._c = {partition: c for partition, (c, _) in offsets.items()}
+            self._lag = sum(end - c for c, end in offsets.values())
             await asyncio.sleep(1.5)
 
     async def _collect(self) -> None:

@@ -62,7 +62,7 @@ class Fault:
 
     Attributes:
         name: Name of the kind.
-        inject: Coroutine that injects the fault.
+        inject: Coroutine that injects the fault; it returns False if its moment never came.
         needs: What the fault acts on: ``redis`` or ``kafka``, a server of the driver; ``proxy``;
             ``cluster``, a Redis Cluster; ``keys``, only the fold's own keys in Redis; ``group``,
             the consumer group; ``registry``, the schema registry of the driver, for which the
@@ -75,7 +75,7 @@ class Fault:
     """
 
     name: str
-    inject: Callable[[World], Awaitable[None]]
+    inject: Callable[[World], Awaitable[bool | None]]
     needs: frozenset[str]
     loses_redis: bool
     trims: bool

@@ -1,6 +1,7 @@
 """Faults of a roll-out: at each of its stages, to its plan, to its bundles, and in its cut-overs."""
 
 import asyncio
+import time
 from pathlib import Path
 
 from stream_rnn.fold.crash_points import Point
@@ -8,6 +9,7 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.rollout.bundles import read_bundle_bytes
 from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.store.connection import connect_redis
+from tests.chaos.crew import Worker
 from tests.chaos.faults import World, fault
 from tests.chaos.faults_of_kafka import _kill_broker
 from tests.chaos.faults_of_redis import ask_own
@@ -15,8 +17,10 @@ from tests.chaos.faults_of_workers import BEYOND_S, _freeze
 from tests.chaos.rollout import STAGES, STOPPED
 
 PROGRAM = str(Path(__file__).with_name("rollout_worker.py"))
-STAGE_WITHIN_S = 40
+STAGE_WITHIN_S = 100  # a promote waits for a candidate that has to fold the log again
 REACHED_WITHIN_S = 60
+ATTEMPTS_WITHIN_S = 100  # another fault may end the worker first
+TOOL_WITHIN_S = 60  # for each verb
 IN_A_CUT_OVER = (
     Point.PAUSED, Point.BEGUN, Point.OFFSET_SENT, Point.CUT_OVER, Point.STATE_READ,
     Point.GROUP_OFFSET_READ, Point.POSITIONED, Point.DECODED, Point.STEPPED, Point.COMMITTED,
@@ -30,41 +34,52 @@ BROKER_POINTS = (Point.PAUSED, Point.BEGUN, Point.OFFSET_SENT, Point.CUT_OVER)
 DIRECTIONS = ("promote", "back")
 
 
-async def _at_stage(world: World, stage: str) -> None:
-    reached = await world.rollout.reach(stage, STAGE_WITHIN_S)
-    await asyncio.sleep(world.draw.choice([0, 0.1, 0.5, 1]))
-    world.note(f"while {stage}: {reached}")
+async def _at_stage(world: World, stage: str) -> bool:
+    """Wait for a random moment of a stage, in the end for any; return whether it came."""
+    person, deadline = world.rollout, time.monotonic() + STAGE_WITHIN_S
+    for delay in (*world.draw.sample([0, 0.1, 0.5, 1], 2), 0):
+        reached = await person.reach(stage, deadline - time.monotonic())
+        await asyncio.sleep(delay if reached else 0)
+        if person.stage == stage:
+            world.note(f"while {stage}, after {delay} s")
+            return True
+    world.note(f"never while {stage}")
+    return False
 
 
 def _register_stages() -> None:
     for stage in STAGES:
 
-        async def killed(world: World, stage=stage) -> None:
+        async def killed(world: World, stage=stage) -> bool:
             await world.crew.wait_for_owners()
-            await _at_stage(world, stage)
+            reached = await _at_stage(world, stage)
             worker = await world.crew.choose_victim()
             world.note(f"SIGKILL {worker.name} partitions={worker.partitions()}")
             await world.crew.kill(worker)
+            return reached
 
-        async def emptied(world: World, stage=stage) -> None:
+        async def emptied(world: World, stage=stage) -> bool:
             await world.crew.wait_for_owners()
-            await _at_stage(world, stage)
+            reached = await _at_stage(world, stage)
             world.note(f"FLUSHALL {world.servers.ask_redis('FLUSHALL')!r}")
+            return reached
 
-        async def frozen(world: World, stage=stage) -> None:
+        async def frozen(world: World, stage=stage) -> bool:
             await world.crew.wait_for_owners()
-            await _at_stage(world, stage)
+            reached = await _at_stage(world, stage)
             worker = await world.crew.choose_victim()
             await _freeze(world, worker, world.crew.session_timeout_s + BEYOND_S)
+            return reached
 
-        async def rebalanced(world: World, stage=stage) -> None:
+        async def rebalanced(world: World, stage=stage) -> bool:
             await world.crew.wait_for_owners()
             worker = world.crew.start()
             await world.crew.until_logged(worker, "fold ready", 20)
-            await _at_stage(world, stage)
+            reached = await _at_stage(world, stage)
             world.note(f"{worker.name} joins")
             await world.crew.until_logged(worker, "starting partition", 20)
             await world.crew.terminate(worker)
+            return reached
 
         name = stage.replace(" ", "-")
         killed.__doc__ = f"A worker is killed by SIGKILL while the roll-out is {stage}."
@@ -80,37 +95,55 @@ def _register_stages() -> None:
 _register_stages()
 
 
-async def _crash(world: World, role: str, injected: str = "") -> None:
-    worker = world.crew.start(injected, program=(PROGRAM, role))
-    crashed = await world.crew.until_logged(worker, "fault injected", REACHED_WITHIN_S)
-    world.note(f"crash of {worker.name}, {role} {injected}: {crashed}")
+async def _inject_into_owner(world: World, role: str, injected: str) -> Worker | None:
+    """Let a worker take another one's place; return it once it has reached its crash point."""
+    crew, deadline = world.crew, time.monotonic() + ATTEMPTS_WITHIN_S
+    while time.monotonic() < deadline:
+        await crew.wait_for_owners()
+        worker = crew.start(injected, program=(PROGRAM, role))
+        crew.size -= 1  # so that the worker gets partitions
+        try:
+            await crew.kill(await crew.choose_victim(but=worker))
+            if role == "candidate" and await crew.until_logged(worker, "fold ready", 20):
+                await world.rollout.reach("warming", 0)  # where a first position is written
+            reached = await crew.until_logged(worker, "fault injected", REACHED_WITHIN_S)
+        finally:
+            crew.size += 1
+        world.note(f"{worker.name} at {injected} of {role}: {reached}")
+        if reached:
+            return worker
+        await crew.kill(worker)
+    return None
 
 
 @fault("rollout", weight=3)
-async def crash_in_a_cut_over(world: World) -> None:
+async def crash_in_a_cut_over(world: World) -> bool:
     """A worker crashes at a crash point of a promote, or of the way back."""
-    point = world.draw.choice(IN_A_CUT_OVER)
-    await _crash(world, world.draw.choice(DIRECTIONS), f"{point} 1 exit")
+    injected = f"{world.draw.choice(IN_A_CUT_OVER)} 1 exit"
+    return bool(await _inject_into_owner(world, world.draw.choice(DIRECTIONS), injected))
 
 
 @fault("rollout")
-async def crash_in_a_candidate(world: World) -> None:
+async def crash_in_a_candidate(world: World) -> bool:
     """A worker crashes at a crash point of the fold that is not in charge."""
-    point = world.draw.choice(OF_A_CANDIDATE)
-    await _crash(world, "candidate", f"{point} {world.draw.choice([1, 1, 5])} exit")
+    injected = f"{world.draw.choice(OF_A_CANDIDATE)} {world.draw.choice([1, 1, 5])} exit"
+    return bool(await _inject_into_owner(world, "candidate", injected))
 
 
 @fault("rollout")
-async def crash_at_the_plan(world: World) -> None:
+async def crash_at_the_plan(world: World) -> bool:
     """A worker crashes after it has read the plan, loaded a bundle, or reported."""
-    await _crash(world, f"plan:{world.draw.choice(OF_THE_PLAN)}")
+    return bool(await _inject_into_owner(world, f"plan:{world.draw.choice(OF_THE_PLAN)}", ""))
 
 
 @fault("rollout")
-async def tool_that_dies(world: World) -> None:
+async def tool_that_dies(world: World) -> bool:
     """The tool of the person dies after some calls of Redis, at each verb."""
-    for verb in ("finish", "start", "promote"):
-        await world.rollout.let_die(verb, world.draw.randint(1, 6), STAGE_WITHIN_S)
+    died = [
+        await world.rollout.let_die(verb, world.draw.randint(1, 6), TOOL_WITHIN_S)
+        for verb in ("finish", "start", "promote")
+    ]
+    return all(died)
 
 
 # --- the plan and the bundles ----------------------------------------------------------------------
@@ -125,10 +158,12 @@ def _bundle_keys(world: World) -> list[str]:
     return [tag + load_bundle(bundle).fingerprint for bundle in world.rollout.bundles]
 
 
-async def _delete(world: World, *keys: str) -> None:
+async def _delete(world: World, *keys: str) -> bool:
+    """Delete keys; return whether each of them was there."""
     world.crew.may_stop = STOPPED
-    for key in keys:
-        world.note(f"UNLINK {key} {await ask_own(world, 'UNLINK', key)!r}")
+    counts = [await ask_own(world, "UNLINK", key) for key in keys]
+    world.note(f"UNLINK {keys} {counts}")
+    return all(count == 1 for count in counts)
 
 
 def _plan_key(world: World) -> str:
@@ -136,34 +171,37 @@ def _plan_key(world: World) -> str:
 
 
 @fault("rollout", "keys")
-async def plan_lost(world: World) -> None:
+async def plan_lost(world: World) -> bool:
     """The plan of the roll-out is deleted, and nothing else."""
     await world.crew.wait_for_owners()
-    await _delete(world, _plan_key(world))
+    return await _delete(world, _plan_key(world))
 
 
 @fault("rollout", "keys")
-async def plan_lost_with_an_owner(world: World) -> None:
+async def plan_lost_with_an_owner(world: World) -> bool:
     """The plan of the roll-out is deleted, and a worker dies directly afterwards."""
     await world.crew.wait_for_owners()
-    await _delete(world, _plan_key(world))
+    was_there = await _delete(world, _plan_key(world))
     await world.crew.kill(await world.crew.choose_victim())
+    return was_there
 
 
 @fault("rollout", "keys")
-async def bundles_lost(world: World) -> None:
+async def bundles_lost(world: World) -> bool:
     """Both bundles are deleted from Redis, and a worker dies."""
     await world.crew.wait_for_owners()
-    await _delete(world, *_bundle_keys(world))
+    was_there = await _delete(world, *_bundle_keys(world))
     await world.crew.kill(await world.crew.choose_victim())
+    return was_there
 
 
 @fault("rollout", "keys", weight=0.7)
-async def plan_and_bundles_lost(world: World) -> None:
+async def plan_and_bundles_lost(world: World) -> bool:
     """The plan and both bundles are deleted, and all workers die."""
     await world.crew.wait_for_owners()
-    await _delete(world, _plan_key(world), *_bundle_keys(world))
+    was_there = await _delete(world, _plan_key(world), *_bundle_keys(world))
     await asyncio.gather(*(world.crew.kill(worker) for worker in list(world.crew.working)))
+    return was_there
 
 
 async def _put_new_bundle(world: World) -> None:
@@ -177,7 +215,7 @@ async def _put_new_bundle(world: World) -> None:
 
 
 @fault("rollout", "keys")
-async def worker_without_the_bundle(world: World) -> None:
+async def worker_without_the_bundle(world: World) -> bool:
     """A worker finds no bundle of the candidate in Redis, until somebody puts it there again."""
     await world.crew.wait_for_owners()
     await _delete(world, _bundle_keys(world)[1])
@@ -188,10 +226,11 @@ async def worker_without_the_bundle(world: World) -> None:
     await _put_new_bundle(world)
     if worker in world.crew.working:
         await world.crew.terminate(worker)
+    return refused
 
 
 @fault("rollout", "keys")
-async def bundle_that_fails_to_load(world: World) -> None:
+async def bundle_that_fails_to_load(world: World) -> bool:
     """A worker finds a torn bundle of the candidate in Redis, until somebody puts it there again."""
     await world.crew.wait_for_owners()
     world.crew.may_stop = STOPPED
@@ -205,20 +244,22 @@ async def bundle_that_fails_to_load(world: World) -> None:
     await _put_new_bundle(world)
     if worker in world.crew.working:
         await world.crew.terminate(worker)
+    return refused
 
 
 @fault("rollout", trims=True, weight=3)
-async def retention_overtakes_the_candidate(world: World) -> None:
+async def retention_overtakes_the_candidate(world: World) -> bool:
     """Records below the group offset are deleted while the candidate has still to fold them."""
     await world.crew.wait_for_owners()
     if not await world.rollout.reach("warming", STAGE_WITHIN_S):
-        return
+        return False
     below = {
         partition: max(0, offset - world.draw.choice([0, 50]))
         for partition, offset in (await world.log.group_offsets()).items()
     }
     await world.log.delete_records(below)
     world.note(f"records deleted below {below}")
+    return any(below.values())
 
 
 # --- Kafka -----------------------------------------------------------------------------------------
@@ -227,12 +268,11 @@ async def retention_overtakes_the_candidate(world: World) -> None:
 def _register_broker_points() -> None:
     for point in BROKER_POINTS:
 
-        async def at_point(world: World, point=point) -> None:
+        async def at_point(world: World, point=point) -> bool:
             role = world.draw.choice(DIRECTIONS)
-            worker = world.crew.start(f"{point} 1 block=3", program=(PROGRAM, role))
-            reached = await world.crew.until_logged(worker, "fault injected", REACHED_WITHIN_S)
-            world.note(f"{worker.name} blocks at {point} of {role}: {reached}")
+            worker = await _inject_into_owner(world, role, f"{point} 1 block=3")
             await _kill_broker(world, 0)
+            return worker is not None
 
         at_point.__doc__ = (
             f"A broker is killed by SIGKILL while a worker is at {point} of a cut-over."

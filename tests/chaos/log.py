@@ -107,6 +107,7 @@ class Sender:
         encode: Function that turns each value into what is sent.
 
     Attributes:
+        rate: Records sent per second from the next chunk on.
         sent: Number of records sent so far, without aborted ones.
         aborted: Number of records in aborted transactions.
     """
@@ -122,7 +123,7 @@ class Sender:
         self._plan, self._encode = plan, encode
         self._topic = topic
         self._servers = bootstrap_servers
-        self._rate = rate
+        self.rate = rate
         self.sent = 0
         self.aborted = 0
         self._stopping = asyncio.Event()
@@ -138,7 +139,7 @@ class Sender:
         loop = asyncio.get_running_loop()
         producer, due = await self._connect(), loop.time()
         while not self._stopping.is_set():
-            chunk = list(itertools.islice(records, max(1, int(self._rate / 4))))
+            chunk = list(itertools.islice(records, max(1, int(self.rate / 4))))
             try:
                 async with asyncio.timeout(20):
                     await self._send(producer, chunk)

@@ -125,6 +125,8 @@ def plan(
         for name in _draw_names(draw, possible, faults, in_turn=bool(kinds))
     )
     workers = draw.choice([1, 2, 2, 3, 4])
+    if rolls_out:  # each worker gets partitions, so that its moment comes
+        workers = min(workers, log.partitions)
     settings = {name: value for name, value in settings.items() if value != ""}
     if not rolls_out:  # which needs predictions in JSON
         settings |= _draw_format(random.Random(f"{seed} format"))

@@ -24,7 +24,7 @@ from stream_rnn.operate.rollout_status import OpenRollout, Status, open_rollout
 from stream_rnn.rollout.plan import Plan
 from stream_rnn.settings import Settings
 from tests.chaos.crew import Crew, Worker
-from tests.chaos.dying_tool import DyingRollout
+from tests.chaos.dying_tool import DyingRollout, ToolDiedError
 
 STEP_WITHIN_S = 60  # for one verb with its clients; servers may be down meanwhile
 CARRIED_OUT_WITHIN_S = 15
@@ -149,15 +149,26 @@ class RollOut:
             self._wish = "finish"
         return await self.until(stage, timeout_s)
 
-    async def let_die(self, verb: str, calls: int, timeout_s: float) -> None:
-        """Let the tool die after some calls of Redis at the next time of a verb."""
-        self._calls[verb] = calls
-        self._wish = "finish" if verb == "start" else verb
-        deadline = time.monotonic() + timeout_s
-        while verb in self._calls and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
-        unused = self._calls.pop(verb, None)
-        self.note(f"the tool dies after {calls} calls at {verb}: {unused is None}")
+    async def let_die(self, verb: str, calls: int, timeout_s: float) -> bool:
+        """Let the tool die after some calls of Redis at a verb; return whether it did.
+
+        A verb that has fewer calls is tried again with half as many.
+        """
+        name, deadline = f"{verb} {ToolDiedError.__name__}", time.monotonic() + timeout_s
+        before = self.refused[name]
+        while calls and time.monotonic() < deadline:
+            self._calls[verb] = calls
+            self._wish = "finish" if verb == "start" else verb
+            while verb in self._calls and time.monotonic() < deadline:
+                await asyncio.sleep(0.1)
+            async with self.gate:  # the verb is over
+                died = self.refused[name] > before
+            self._calls.pop(verb, None)
+            self.note(f"the tool dies after {calls} calls at {verb}: {died}")
+            if died:
+                return True
+            calls //= 2
+        return False
 
     async def step(self, choose: Callable[[Status], str]) -> None:
         """Do one verb; count and survive what refuses it."""

@@ -35,6 +35,7 @@ from tests.chaos.servers import Servers
 from tests.chaos.verify import Findings, verify
 
 WAITING_MAX = 8  # partitions in the queue of the oracle
+COMPARING = 2  # processes of the oracle, of low priority
 
 
 class Soak:
@@ -49,17 +50,21 @@ class Soak:
         self.directory = directory
         self.on_line = on_line
         self.kinds: Counter = Counter()
+        self.missed: Counter = Counter()
         self.counts: Counter = Counter()
         self.verbs: Counter = Counter()
         self.seconds = 0.0
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, context, initializer=_lower_priority)
+        self._pool = ProcessPoolExecutor(COMPARING, context, initializer=_lower_priority)
         self._waiting: deque = deque()
 
-    async def run_episode(self, planned, servers: Servers) -> bool:
+    async def run_episode(
+        self, planned, servers: Servers, records_min: int = 0, promotes_min: int = 0
+    ) -> bool:
         """Run one episode and queue its comparison; return whether the episode was completed."""
         app = f"chaos-{secrets.token_hex(4)}"
-        episode = Episode(planned, app, servers, self.directory, self.on_line)
+        episode = Episode(planned, app, servers, self.directory, self.on_line, records_min)
+        episode.promotes_min = promotes_min
         try:
             result = await episode.run()
         except Exception:  # noqa: BLE001  # counted as broken; the next episode still runs
@@ -70,6 +75,7 @@ class Soak:
             return False
         await episode.topics.delete()
         self.kinds += result.kinds
+        self.missed += result.missed
         self.counts["episodes"] += 1
         self.counts["records"] += result.records
         self.counts["restarts"] += episode.crew.restarts
@@ -100,6 +106,7 @@ class Soak:
         self._pool.shutdown()
 
     def _add(self, result: EpisodeResult, findings: Findings) -> None:
+        self.counts["records compared"] += findings.records
         self.counts["events"] += findings.events
         self.counts["predictions"] += findings.predictions
         self.counts["skipped"] += findings.skipped
@@ -126,6 +133,7 @@ class Soak:
             **{n: c for n, c in sorted(self.counts.items()) if n not in names},
             "verbs": dict(sorted(self.verbs.items())),
             "by kind": dict(sorted(self.kinds.items())),
+            "moment never came": dict(sorted(self.missed.items())),
         }
 
 
@@ -136,11 +144,18 @@ def _lower_priority() -> None:
 def _group_kinds(
     seed: int, faults: int, *, on_cluster: bool, rolls_out: bool = False
 ) -> list[list[str]]:
-    """Group all kinds into episodes; faults that lose states never mix with deleted records."""
+    """Group all kinds, or all of a roll-out, into episodes.
+
+    Faults that lose states never mix with deleted records.
+    """
     draw = random.Random(seed)
     groups = []
     excluded = impossible_needs(on_cluster=on_cluster, rolls_out=rolls_out)
-    possible = [one for one in FAULTS.values() if not one.needs & excluded]
+    possible = [
+        one
+        for one in FAULTS.values()
+        if not one.needs & excluded and (not rolls_out or "rollout" in one.needs)
+    ]
     for loses in (True, False):
         kinds = sorted(fault.name for fault in possible if fault.loses_redis is loses)
         draw.shuffle(kinds)
@@ -169,6 +184,7 @@ async def soak(
     began, number = time.monotonic(), 0
     turns = _group_kinds(seed, faults, on_cluster=on_cluster, rolls_out=rolls_out)
     least = len(turns) if each else 1
+    shares = [-(-least_counts[name] // least) for name in ("records", "promotes")]
     mixed = [1, 1, 1, 3] if brokers == 0 else [brokers]
 
     def is_enough() -> bool:
@@ -185,13 +201,14 @@ async def soak(
                     brokers=size, kinds=chosen, on_cluster=on_cluster, rolls_out=rolls_out, **planned,
                 )  # fmt: skip
                 on_line(f"episode {number}, seed {seed + number}")
-                went_well = await runner.run_episode(planned_episode, servers)
+                went_well = await runner.run_episode(planned_episode, servers, *shares)
                 number += 1
                 if not went_well or is_enough():
                     break
     await runner.compare_all()
     runner.seconds = time.monotonic() - began
-    return runner.report()
+    wanted = {name for turn in turns for name in turn} if each else set(runner.missed)
+    return runner.report() | {"never injected": sorted(wanted - set(runner.kinds))}
 
 
 @click.command()
@@ -207,7 +224,11 @@ async def soak(
     type=click.Choice(sorted(FAULTS)),
     help="Kind of fault to inject; repeat for several. Default: all kinds.",
 )
-@click.option("--each", is_flag=True, help="Inject each kind once before drawing kinds at random.")
+@click.option(
+    "--each",
+    is_flag=True,
+    help="Inject each kind (with --roll-out, each of a roll-out) before drawing kinds at random.",
+)
 @click.option(
     "--rate", type=float, default=2500, show_default=True, help="Records sent per second."
 )
@@ -257,7 +278,8 @@ async def soak(
 def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_servers, redis_url, replication, on_cluster, rolls_out, records, promotes, keep, listing) -> None:  # fmt: skip
     """Inject faults into a fold, and compare its topics and states with the oracle.
 
-    The exit status is 1 if they differ, or if an episode broke.
+    The exit status is 1 if they differ, if an episode broke, or if no fault of a kind was injected
+    because its moment never came.
     """
     if listing:
         for name, fault in sorted(FAULTS.items()):
@@ -290,7 +312,7 @@ def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_
         )
     )  # fmt: skip
     click.echo(json.dumps({"seed": seed, **report}, indent=1))
-    is_bad = bool(report["wrong"] or report["broken"])
+    is_bad = bool(report["wrong"] or report["broken"] or report["never injected"])
     if not keep and not is_bad:
         shutil.rmtree(directory, ignore_errors=True)
     sys.exit(1 if is_bad else 0)

@@ -52,6 +52,7 @@ async def survive(
         if scripted is not None:
             episode.scripted = lambda: scripted(episode)
         result = await episode.run()
+        never = sorted(set(planned.get("kinds", ())) - set(result.kinds))
         if with_audit:
             await _audit(result)
     events = 0
@@ -64,6 +65,7 @@ async def survive(
         )
         events += findings.events
     assert events > events_min
+    assert not never, f"{SEED}={seed} the moment of {never} never came\n{result.story_text()}"
 
 
 async def _audit(result) -> None:

@@ -104,12 +104,16 @@ class Topics:
         offset = await log.group_offset()
         return (offset.offset if offset else 0), await log.log_end()
 
-    async def group_offsets(self) -> dict[int, int]:
-        """Return the group offset of each partition."""
+    async def group_offsets_and_log_ends(self) -> dict[int, tuple[int, int]]:
+        """Return the group offset and the log end of each partition."""
         return {
-            partition: (await self._ask_with_retries(self._group_offset_and_log_end, partition))[0]
+            partition: await self._ask_with_retries(self._group_offset_and_log_end, partition)
             for partition in range(self.partitions)
         }
+
+    async def group_offsets(self) -> dict[int, int]:
+        """Return the group offset of each partition."""
+        return {p: c for p, (c, _) in (await self.group_offsets_and_log_ends()).items()}
 
     async def known(self, partition: int) -> GroupOffset | None:
         """Return the group offset of a partition, which names the fold in charge."""

@@ -13,8 +13,11 @@ from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.bundle import load_bundle
+from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from tests import oracle
+from tests.chaos.oracle_by_rounds import Prepared, prepare
+from tests.chaos.oracle_by_rounds import fold as fold_by_rounds
 from tests.chaos.topics import Output
 from tests.chaos.verify_numbers import Numbers
 
@@ -68,6 +71,7 @@ class Findings:
 
     Attributes:
         partition: Number of the partition.
+        records: Number of records of the source.
         events: Number of valid events, according to the oracle.
         predictions: Number of published predictions.
         skipped: Number of bad records.
@@ -81,6 +85,7 @@ class Findings:
     """
 
     partition: int
+    records: int = 0
     events: int = 0
     predictions: int = 0
     skipped: int = 0
@@ -119,17 +124,25 @@ class Truths:
         self._first = outcome.records[0].offset if outcome.records else 0
         self._last = outcome.records[-1].offset if outcome.records else -1
         self._made: dict[tuple[str, int, int], oracle.Truth] = {}
+        self._prepared: Prepared | None = None
 
     def of(self, fold: str, origin: int, below: int | None = None) -> oracle.Truth:
         """Return the truth of a fold from an origin on, and below an offset."""
         first = max(self._first, origin)
         end = self._last + 1 if below is None else min(below, self._last + 1)
         if (fold, first, end) not in self._made:
-            records = [r for r in self._outcome.records if first <= r.offset < end]
-            place = self._settings.source, self._outcome.partition
-            truth = oracle.fold(self.models[fold], self._settings, records, *place)
+            model, place = self.models[fold], (self._settings.source, self._outcome.partition)
+            prepared = self._prepare(model)
+            truth = fold_by_rounds(model, self._settings, prepared, range(first, end), *place)
             self._made[fold, first, end] = truth
         return self._made[fold, first, end]
+
+    def _prepare(self, model: Model) -> Prepared:
+        """Decode and encode the records, once for all models with the same feature spec."""
+        if self._prepared is None:
+            self._prepared = prepare(model, self._settings, self._outcome.records)
+        assert model.spec == self.models[self.main].spec, "the folds need one feature spec"
+        return self._prepared
 
 
 def verify(outcome: PartitionOutcome, bundles: Sequence[str], settings: Settings) -> Findings:
@@ -143,7 +156,7 @@ def verify(outcome: PartitionOutcome, bundles: Sequence[str], settings: Settings
     torch.set_num_threads(1)
     truths = Truths(outcome, bundles, settings)
     main = truths.of(truths.main, 0)
-    findings = Findings(outcome.partition, len(main.predictions), len(outcome.predictions))
+    findings = Findings(outcome.partition, len(outcome.records), len(main.predictions), len(outcome.predictions))  # fmt: skip
     exactly_once = settings.delivery == "exactly_once"
     answered = _predictions(outcome, truths, findings, exactly_once=exactly_once)
     _formats(outcome, settings, findings)
