@@ -30,7 +30,7 @@ HUGE = 3.4e38  # float32 ends there, so that some sums of products with it are n
 FAULT_WITHIN_S = 240
 SETTLED_WITHIN_S = 240
 SENT_WITHIN_S = 480
-REST_RATE = 3000  # records sent per second after the last fault, while the workers keep up
+REST_RATE = 5000  # records sent per second after the last fault, while the workers keep up
 
 
 @dataclass(slots=True)

@@ -84,7 +84,7 @@ class RollOut:
         return [fold_id(fingerprint, self.settings) for fingerprint in prints]
 
     async def run(self) -> None:
-        """Roll out, back and forth, until ``stop``; aiokafka can swallow a cancellation."""
+        """Roll out, back and forth, until ``stop``, after which the current verb still ends."""
         while not self._is_stopping:
             async with self.gate:
                 await self.step(self._choose)

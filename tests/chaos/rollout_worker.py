@@ -6,6 +6,7 @@ Micro-batches of both folds pass the same crash points.  A role says where they 
 
     promote, back    while the worker carries out such a request, and then in the fold in charge
     finish           while it carries out a finish
+    start            while it starts with a fold in charge that is not of its own bundle
     candidate        in the candidate
     plan:CALL        the process exits after the first answer to a call of the plan's store
     bug:NAME         no crash: the worker has a bug that the comparison must find
@@ -31,6 +32,7 @@ _role: ContextVar[str] = ContextVar("role", default="")
 def confine(role: str) -> None:
     """Let the crash points count only in a role."""
     build, run = ProcessorBuilder.__post_init__, Processor.run
+    run_active = PartitionFolds._run_active
 
     def confined_build(self) -> None:
         inject = self.at_crash_point
@@ -47,8 +49,14 @@ def confine(role: str) -> None:
             _role.set("candidate")
         await run(self)
 
+    async def named_run_active(self, processor) -> None:
+        if processor.fold_id != self.folds.own and not processor.is_positioned:
+            _role.set("start")
+        await run_active(self, processor)
+
     ProcessorBuilder.__post_init__ = confined_build
     Processor.run = named_run
+    PartitionFolds._run_active = named_run_active
     name_cut_overs()
 
 

@@ -65,6 +65,9 @@ async def survive(
         )
         events += findings.events
     assert events > events_min
+    if planned.get("overflows"):
+        letters = [letter for outcome in result.outcomes for letter in outcome.dead_letters]
+        assert any(letter.headers["sr-error"] == "step_not_finite" for letter in letters)
     assert not never, f"{SEED}={seed} the moment of {never} never came\n{result.story_text()}"
 
 
