@@ -121,6 +121,7 @@ class WorkerFolds:
             ConfigError: Another program has written the plan.
         """
         plan = await self.plans.read()
+        self._forget_refusals(plan)
         if plan is not None:
             async with self._loading:
                 for name in plan.folds:
@@ -175,6 +176,12 @@ class WorkerFolds:
         oldest = [fold for fold in self.models if fold not in (self.own, *plan.fold_ids)]
         for fold in oldest[: max(0, len(self.models) - MODELS_MAX + 1)]:
             del self.models[fold]
+
+    def _forget_refusals(self, plan: Plan | None) -> None:
+        """Leave out the refusals of folds that the plan does not name: nobody asks for them."""
+        for fold in self.refused.keys() - (plan.fold_ids if plan is not None else ()):
+            del self.refused[fold]
+            self._again_s.pop(fold, None)
 
     async def _keep_own(self, plan: Plan) -> None:
         """Put the worker's own bundle beside an open plan that names it, unless it is there."""

@@ -134,6 +134,25 @@ async def test_models_of_earlier_plans_are_forgotten(tmp_path, bundles):
         assert len(folds.models) <= MODELS_MAX
 
 
+async def test_refusals_of_earlier_plans_are_forgotten(bundles):
+    """Otherwise status and metrics would complain for ever, and the report would grow without a bound."""
+    folds, store, _ = folds_of(bundles, bundles[1][1]._replace(tensors=b"torn"))
+    plan = await folds.read_plan()
+    refused = plan.folds[1]
+    assert {*folds.refused} == {refused.fold_id}
+    other = FoldName(fold_id="c" * 12, fingerprint="c" * 64)
+    store.plan = Plan(folds=(plan.folds[0], other)).encode()
+    await folds.read_plan()
+    assert {*folds.refused} == {other.fold_id}
+    store.plan = plan.encode()
+    store.bundles[refused.fingerprint] = bundles[1][1]
+    await folds.read_plan()  # at once: a roll-out that starts again brings the bundle again
+    assert folds.has(refused.fold_id)
+    store.plan = None
+    await folds.read_plan()
+    assert not folds.refused
+
+
 async def test_a_rest_ends_when_the_fold_in_charge_has_no_work():
     """While it pauses for a cut-over, it waits for the candidate."""
     asked = []
