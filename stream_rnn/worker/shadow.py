@@ -63,6 +63,7 @@ class ShadowTopic:
         self._opening: asyncio.Task[AIOKafkaProducer] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._again_s = clock()
+        self._is_wanted = False
         self.problem = ""
         self.lost = 0
 
@@ -73,11 +74,13 @@ class ShadowTopic:
 
     def publisher(self, partition: int) -> "ShadowPublisher":
         """Return the publisher of a candidate, and begin to open the producer."""
+        self._is_wanted = True
         self._begin()
         return ShadowPublisher(self, partition)
 
     def _begin(self) -> None:
-        if self._opening is None and self._clock() >= self._again_s:
+        """Open the producer, unless it rests, or was closed and no candidate has begun since."""
+        if self._is_wanted and self._opening is None and self._clock() >= self._again_s:
             self._opening = asyncio.create_task(self._open(), name="the shadow topic")
             self._note_unexpected_end(self._opening)
 
@@ -86,7 +89,7 @@ class ShadowTopic:
 
         def ended(opening: "asyncio.Task[AIOKafkaProducer]") -> None:
             error = None if opening.cancelled() else opening.exception()
-            if error is not None and self._opening is opening:
+            if error is not None:
                 self._rest(opening, error)
 
         opening.add_done_callback(ended)
@@ -114,7 +117,7 @@ class ShadowTopic:
             return
         self._begin()
         opening = self._opening
-        if opening is None:  # it rests after a failure
+        if opening is None:  # it rests after a failure, or is closed
             self.lost += len(predictions)
             return
         output = TopicPartition(self._settings.shadow_topic, partition)
@@ -129,12 +132,14 @@ class ShadowTopic:
             self.lost += len(predictions)
             self._rest(opening, error)
         else:
-            if self.problem:
+            if self.problem and self._opening is opening:
                 logger.info("the shadow topic %s gets predictions again", output.topic)
-            self.problem = ""
+                self.problem = ""
 
     def _rest(self, opening: "asyncio.Task[AIOKafkaProducer]", error: BaseException) -> None:
         """Close the producer, and log the error unless it is the last one again."""
+        if self._opening is not opening:
+            return  # it was closed meanwhile, which makes all other publishes fail
         topic, app = self._settings.shadow_topic, self._settings.app
         refused = authorization_error(error, app, f"Write on topic {topic}")
         problem = str(refused) if refused else reason(error, SEND_WITHIN_S)
@@ -144,9 +149,8 @@ class ShadowTopic:
                 *(topic, problem),
             )
         self.problem = problem
-        if self._opening is opening:  # not closed meanwhile
-            self._opening, self._again_s = None, self._clock() + REST_S
-            self._close_later(opening)
+        self._opening, self._again_s = None, self._clock() + REST_S
+        self._close_later(opening)
 
     def _close_later(self, opening: "asyncio.Task[AIOKafkaProducer]") -> None:
         closing = asyncio.create_task(_close(opening), name="closing the shadow topic")
@@ -155,9 +159,12 @@ class ShadowTopic:
         closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """Close the producer, and forget the last problem; the next candidate opens it again."""
+        """Close the producer, and forget the last problem; the next candidate opens it again.
+
+        Candidates that have not ended yet do not open it: the topic may just be deleted.
+        """
         opening, self._opening = self._opening, None
-        self.problem, self._again_s = "", self._clock()
+        self._is_wanted, self.problem, self._again_s = False, "", self._clock()
         if opening is not None:
             self._close_later(opening)
         if self._closing:

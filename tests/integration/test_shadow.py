@@ -219,3 +219,29 @@ async def test_a_shadow_that_closes_ends_what_waits(shadow):
     await shadow.topic.close()
     await asyncio.wait_for(publishing, 10)
     assert not shadow.topic.is_open
+
+
+async def test_a_shadow_that_has_closed_is_not_opened_by_a_candidate_that_ends(shadow):
+    """It would create a topic that was just deleted, and leave a producer behind."""
+    ending = shadow.topic.publisher(0)
+    await shadow.topic.close()
+    await ending.publish([Message(b"k", b"1", -1, [])], [], None)
+    assert not shadow.topic.is_open
+    assert shadow.topic.lost == 1
+    await shadow.topic.publisher(0).publish([Message(b"k", b"2", -1, [])], [], None)
+    assert await sent(shadow) == [b"2"]
+
+
+async def test_the_reason_of_a_failure_is_the_first_one(shadow, caplog):
+    """The publishes of other partitions fail as well when their common producer closes."""
+    publisher, message = shadow.topic.publisher(0), Message(b"k", b"1", -1, [])
+    await publisher.publish([message], [], None)
+    producer = shadow.topic._opening.result()
+    large = message._replace(value=b"x" * 2 * shadow.settings.output_batch_bytes_max)
+    others = [asyncio.create_task(publisher.publish([message] * 500, [], None)) for _ in range(8)]
+    await asyncio.sleep(0)
+    await publisher.publish([large], [], None)
+    await producer.stop()
+    await asyncio.wait(others)
+    assert "does not fit into output_batch_bytes_max" in shadow.topic.problem
+    assert caplog.text.count("and fold on") == 1
