@@ -59,11 +59,9 @@ def advise(plan: TrainingRun, scores: TrainingScores) -> list[str]:
         if (text := _beaten(plan, scores, head, part)) is not None:
             naive.append(text)
         elif not _helps(head, scores, part, errors):
-            evidence = _evidence(head, scores)
+            evidence = _evidence(head, scores, part)
             why = _why_no_memory(plan, part, errors)
-            memory.append(
-                f"head {head.name}: the memory does not help on the {part} part{evidence}; {why}"
-            )
+            memory.append(f"head {head.name}: {evidence}; {why}")
     return naive + memory + _higher_loss(plan, scores)
 
 
@@ -112,14 +110,24 @@ def _helps(head: AnyHead, scores: TrainingScores, part: str, errors: _Errors) ->
     return verdict == HELPS
 
 
-def _evidence(head: AnyHead, scores: TrainingScores) -> str:
-    """Return the difference of the two networks, with its interval if there is one."""
+def _evidence(head: AnyHead, scores: TrainingScores, part: str) -> str:
+    """Return that the memory does not help, or without an interval, that it shows no clear gain."""
     gain, measure = scores.worth.get(head.name), (main_metric(head), unit(head))
-    if gain is None or not (ends := interval(gain, *measure)):
-        return ""
-    difference = format_difference(gain.value, *measure)
-    name = metric_name(*measure)
-    return f" ({name} with memory minus without: {difference}, with 95 % confidence {ends})"
+    name = f"{metric_name(*measure)} with memory minus without"
+    if gain is not None and (ends := interval(gain, *measure)):
+        difference = format_difference(gain.value, *measure)
+        return (
+            f"the memory does not help on the {part} part ({name}: {difference}, with 95 % "
+            f"confidence {ends})"
+        )
+    memory, memoryless = (
+        of[part][head.name][measure[0]] for of in (scores.memory, scores.memoryless)
+    )
+    return (
+        f"the memory shows no clear gain on the {part} part ({name}: "
+        f"{format_difference(memory - memoryless, *measure)}, without an interval, so it may be "
+        "chance)"
+    )
 
 
 def _why_no_memory(plan: TrainingRun, part: str, errors: _Errors) -> str:
