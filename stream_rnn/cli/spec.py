@@ -167,7 +167,7 @@ def _print(console: Console, path: Path, spec: FeatureSpec, fit: SpecCheck | Non
     for count in fit.fields:
         cells = [count.has, count.lacks, count.wrong]
         if count.classes:
-            cells += [sum(n for _, n in count.unknown), len(count.never_seen)]
+            cells += [count.unknown_rows, len(count.never_seen)]
         rows.append([visible(count.field.path), *map(str, cells), *"-" * (5 - len(cells))])
     titles = ("field", "has", "lacks", "wrong type", "unknown", "never seen")
     print_table(console, titles, rows)

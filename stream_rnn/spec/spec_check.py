@@ -54,6 +54,7 @@ class FieldCount:
         wrong: Number of rows with a value of another type.
         not_finite: Number of those rows whose value is NaN or infinite, which is no JSON.
         words: Number of rows of each word, for a field with classes.
+        unknown_rows: Number of rows with a word that is no class.
     """
 
     field: Field
@@ -63,6 +64,7 @@ class FieldCount:
     wrong: int = 0
     not_finite: int = 0
     words: Counter[str] = member(default_factory=Counter)
+    unknown_rows: int = 0
 
     @property
     def never_seen(self) -> list[str]:
@@ -110,7 +112,9 @@ class FieldCount:
 
     def _add_words(self, values: Sequence[Any]) -> None:
         """Count the words of a row, each once."""
-        for word in dict.fromkeys(to_words(values)):
+        words = dict.fromkeys(to_words(values))
+        self.unknown_rows += not self.classes.issuperset(words)
+        for word in words:
             if word in self.classes or len(self.words) < WORDS_MAX:
                 self.words[word] += 1
 

@@ -129,13 +129,14 @@ def test_words_that_a_separator_separates_are_a_list(tmp_path):
 
 
 def test_unknown_words_of_lists_are_counted(tmp_path):
-    """Once in each row; buckets know any word."""
+    """Once in each row; a row with two of them is one row; buckets know any word."""
     path = tmp_path / "log.jsonl"
-    lists = [["A", "B"], ["C", "C", None], ["C", 7], [True]]
+    lists = [["A", "B"], ["C", "C", "D", None], ["C", 7], [True]]
     rows = [{"k": "a", "tags": words, "y": 1} for words in lists]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     counted = check_log(path, spec_of(**WORDS), SETTINGS, 10).fields[0]
-    assert counted.unknown == [("C", 2), ("true", 1)]
+    assert counted.unknown == [("C", 2), ("D", 1), ("true", 1)]
+    assert counted.unknown_rows == 3
     assert counted.never_seen == []
     counted = check_log(path, spec_of(buckets=8), SETTINGS, 10).fields[0]
     assert (counted.has, counted.unknown) == (4, [])
