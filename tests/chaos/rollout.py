@@ -71,6 +71,7 @@ class RollOut:
     partitions_done: Counter = field(default_factory=Counter)
     last_refusal: str = ""
     gate: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _given: int = 1  # bundle with which a roll-out starts
     _wish: str = ""
     _is_stopping: bool = False
     _rescuer: Worker | None = None
@@ -176,7 +177,7 @@ class RollOut:
         try:
             async with (
                 asyncio.timeout(STEP_WITHIN_S),
-                open_rollout(self._settings_of(1).of_fold()) as rollout,
+                open_rollout(self._settings_of(self._given).of_fold()) as rollout,
             ):
                 status = await rollout.status()
                 name = self._needed(status.plan) or choose(status)
@@ -186,6 +187,8 @@ class RollOut:
         except AWAY as error:
             self.last_refusal = f"{name}: {type(error).__name__}: {error}"
             self.refused[f"{name} {type(error).__name__}"] += 1
+            if name == "start":
+                self._given = 1 - self._given  # the workers may have the new bundle as their own
             self._rescue(name)
             await asyncio.sleep(0.5)
         else:
