@@ -30,6 +30,7 @@ HUGE = 3.4e38  # float32 ends there, so that some sums of products with it are n
 FAULT_WITHIN_S = 240
 SETTLED_WITHIN_S = 240
 SENT_WITHIN_S = 480
+PROMOTE_WITHIN_S = 20  # on average; a small micro-batch keeps the candidate behind under load
 REST_RATE = 5000  # records sent per second after the last fault, while the workers keep up
 
 
@@ -202,7 +203,7 @@ class Episode:
         """Let enough promotes happen under load; then stop the person."""
 
         async def until_enough() -> None:
-            async with asyncio.timeout(SETTLED_WITHIN_S):
+            async with asyncio.timeout(SETTLED_WITHIN_S + PROMOTE_WITHIN_S * self.promotes_min):
                 while rollout.promotes < self.promotes_min:
                     await asyncio.sleep(0.2)
 

@@ -159,8 +159,13 @@ def _bundle_keys(world: World) -> list[str]:
 
 
 async def _delete(world: World, *keys: str) -> bool:
-    """Delete keys; return whether each of them was there."""
+    """Delete keys, once a roll-out goes on; return whether each of them was there."""
     world.crew.may_stop = STOPPED
+    deadline = time.monotonic() + STAGE_WITHIN_S
+    while not all([await ask_own(world, "EXISTS", key) for key in keys]):
+        if time.monotonic() > deadline:
+            break
+        await asyncio.sleep(0.1)
     counts = [await ask_own(world, "UNLINK", key) for key in keys]
     world.note(f"UNLINK {keys} {counts}")
     return all(count == 1 for count in counts)

@@ -35,6 +35,7 @@ from tests.chaos.servers import Servers
 from tests.chaos.verify import Findings, verify
 
 WAITING_MAX = 8  # partitions in the queue of the oracle
+AGAIN_MAX = 3  # episodes for kinds whose moment never came
 COMPARING = 2  # processes of the oracle, of low priority
 
 
@@ -187,15 +188,21 @@ async def soak(
     shares = [-(-least_counts[name] // least) for name in ("records", "promotes")]
     mixed = [1, 1, 1, 3] if brokers == 0 else [brokers]
 
+    def never() -> list[str]:
+        wanted = {name for turn in turns for name in turn} if each else set(runner.missed)
+        return sorted(wanted - set(runner.kinds))
+
     def is_enough() -> bool:
-        is_over = number >= least and time.monotonic() - began >= minutes * 60
+        if number < least or (never() and number < least + AGAIN_MAX):
+            return False
+        is_over = time.monotonic() - began >= minutes * 60
         return is_over and all(runner.counts[name] >= n for name, n in least_counts.items())
 
     while not is_enough():
         size = mixed[number % len(mixed)]
         async with Servers(size, *addresses, on_cluster=on_cluster) as servers:
             for _ in range(4):
-                chosen = turns[number] if each and number < len(turns) else kinds
+                chosen = (turns[number] if each and number < len(turns) else never()) or kinds
                 planned_episode = plan(
                     seed + number, len(chosen) if each and chosen else faults,
                     brokers=size, kinds=chosen, on_cluster=on_cluster, rolls_out=rolls_out, **planned,
@@ -207,8 +214,7 @@ async def soak(
                     break
     await runner.compare_all()
     runner.seconds = time.monotonic() - began
-    wanted = {name for turn in turns for name in turn} if each else set(runner.missed)
-    return runner.report() | {"never injected": sorted(wanted - set(runner.kinds))}
+    return runner.report() | {"never injected": never()}
 
 
 @click.command()
