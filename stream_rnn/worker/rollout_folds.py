@@ -295,37 +295,52 @@ class KafkaRangeReader:
     ) -> None:
         self._cluster, self._tp, self._settings, self._clock = cluster, tp, settings, clock
         self._consumer: Consumer | None = None
-        self._position = -1
+        self._position = -1  # the next offset of ``_ahead``, or of the consumer
+        self._ahead: list[Record] = []  # delivered beyond the end; at most one fetch
 
     async def read(self, first: int, end: int) -> Sequence[Record]:
         """Return the first records of [first, end); none if the range has none.
 
+        A read that begins where the last one has ended costs no seek, after which the consumer
+        would fetch again what Kafka has delivered beyond the end.
+
         Raises:
             FencedError: Kafka delivers nothing, and passes no offset, within ``kafka_timeout_s``.
         """
-        cluster, tp, limit_s = self._cluster, self._tp, self._settings.kafka_timeout_s
         if self._consumer is None:
-            self._consumer = await cluster.open_consumer(tp)
-        consumer = self._consumer
-        if self._position != first:
-            consumer.seek(tp, first)
+            self._consumer = await self._cluster.open_consumer(self._tp)
+        is_next, ahead = self._position == first, self._ahead
+        if is_next and ahead:
+            return self._split(ahead, end)
+        self._position, self._ahead = -1, []  # a read that fails may have passed records
+        if not is_next:
+            self._consumer.seek(self._tp, first)
+        return self._split(await self._fetch(self._consumer, first, end), end)
+
+    async def _fetch(self, consumer: Consumer, first: int, end: int) -> list[Record]:
+        """Return the next records of the consumer; none if it has reached the end without any."""
+        cluster, tp, limit_s = self._cluster, self._tp, self._settings.kafka_timeout_s
         position, arrived_s = first, self._clock()
         while True:
             fetch = consumer.getmany(
                 tp, timeout_ms=POLL_MS, max_records=self._settings.batch_events_max
             )
-            fetched = (await cluster.await_answer(fetch, tp)).get(tp, [])
-            records = [record for record in fetched if record.offset < end]
+            fetched: list[Record] = (await cluster.await_answer(fetch, tp)).get(tp, [])
             reached = await cluster.await_answer(consumer.position(tp), tp)
-            # A record from the end on has been delivered, so the next read must seek.
-            self._position = reached if len(records) == len(fetched) else -1
-            if records or reached >= end:
-                self._position = self._position if records or reached == end else -1
-                return records
+            if fetched or reached >= end:
+                return fetched
             if reached > position:  # over records of aborted transactions, or compacted ones
                 position, arrived_s = reached, self._clock()
             elif self._clock() - arrived_s > limit_s:
                 raise FencedError(f"{tp}: Kafka delivers nothing from offset {position} on")
+
+    def _split(self, records: list[Record], end: int) -> Sequence[Record]:
+        """Return the records below the end, and keep the others for the next read."""
+        within = [record for record in records if record.offset < end]
+        self._ahead = records[len(within) :]
+        # A caller goes on after the last record, or at the end if the range has no more.
+        self._position = within[-1].offset + 1 if within else end
+        return within
 
     async def close(self) -> None:
         """Close the consumer."""

@@ -3,6 +3,7 @@
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
+from stream_rnn.errors import FencedError
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import Settings
 from stream_rnn.worker.rollout_folds import KafkaRangeReader
@@ -51,6 +52,46 @@ async def test_ranges_are_read_on_and_again(settings, cluster):
                 found += [record.offset for record in records]
                 position = found[-1] + 1 if records else end
             assert found == [offset for offset in expected if offset < end]
+    finally:
+        await reader.close()
+
+
+async def test_a_range_that_grows_is_read_without_a_seek(settings, cluster, monkeypatch):
+    """After a seek Kafka sends again what it has sent beyond the end, for each micro-batch."""
+    await produce(settings, (10, 5, True), (3, 5, False), (5, 5, True), (4, 5, False), (9, 5, True))
+    reader = KafkaRangeReader(cluster, TopicPartition(settings.source, 0), settings)
+    expected = [*range(10), *range(15, 20), *range(26, 35)]
+    try:
+        found, position = [], 0
+        for end in (1, 3, 4, 12, 13, 14, 17, 18, 22, 25, 26, 27, 36):
+            while position < end:
+                records = await reader.read(position, end)
+                monkeypatch.setattr(reader._consumer, "seek", None)  # after the first one
+                assert all(position <= record.offset < end for record in records)
+                assert len(reader._ahead) <= settings.batch_events_max
+                found += [record.offset for record in records]
+                position = found[-1] + 1 if records else end
+            assert found == [offset for offset in expected if offset < end]
+    finally:
+        await reader.close()
+
+
+async def test_a_read_that_is_interrupted_passes_no_record(settings, cluster, monkeypatch):
+    """The consumer may have delivered records that the candidate did not get."""
+    await produce(settings, (10, 5, True))
+    reader = KafkaRangeReader(cluster, TopicPartition(settings.source, 0), settings)
+    try:
+        assert [record.offset for record in await reader.read(0, 2)] == [0, 1]
+        assert [record.offset for record in await reader.read(2, 7)] == [2, 3, 4, 5, 6]
+        with monkeypatch.context() as patched:
+
+            async def refuse(_tp):
+                raise FencedError("no answer")
+
+            patched.setattr(reader._consumer, "position", refuse)
+            with pytest.raises(FencedError):
+                await reader.read(7, 11)
+        assert [record.offset for record in await reader.read(7, 11)] == [7, 8, 9]
     finally:
         await reader.close()
 
