@@ -57,7 +57,7 @@ RolloutShare = Annotated[
     Field(
         gt=0,
         le=1,
-        description="Maximum share of the time in which the candidate of a roll-out folds while the fold in charge has records to fold; 1 means that it never waits.",
+        description="Maximum share of the time in which the candidates of a worker fold, one at a time, while a fold in charge of a partition has records to fold; 1 means that they never wait.",
     ),
 ]
 RolloutPause = Annotated[

@@ -10,7 +10,8 @@ the store compares position and origin at each commit.
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -25,7 +26,8 @@ from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import Store
 
 NEVER = sys.maxsize  # the offset from which a silent candidate publishes
-LOOK_EVERY_S = 0.02  # while a candidate has nothing to fold
+LOOK_FIRST_S = 0.02  # after a candidate has folded all that is published
+LOOK_LAST_S = 0.25  # after it has had nothing to fold for a while
 
 
 class InChargeUpTo(NamedTuple):
@@ -44,6 +46,26 @@ class InChargeUpTo(NamedTuple):
 
 Published = Callable[[], InChargeUpTo]
 """Returns the group offset as the owner knows it."""
+
+
+class Turn(Protocol):
+    """The turn of one candidate to work, which the folds in charge of the worker leave to it."""
+
+    async def begin(self) -> None:
+        """Wait until the candidate may read and fold, or until :meth:`end` is called."""
+
+    def end(self) -> None:
+        """Leave the turn to other candidates; called before each wait, and at the end."""
+
+
+class FreeTurn:
+    """The turn of a candidate that gives way to nobody."""
+
+    async def begin(self) -> None:
+        """Do nothing: the candidate may read at once."""
+
+    def end(self) -> None:
+        """Do nothing."""
 
 
 class RangeReader(Protocol):
@@ -155,21 +177,14 @@ class CandidateSource:
     Args:
         reader: Reader of the partition.
         published: Function that returns the group offset.
-        give_way: Function to await before each read, while the fold in charge has work.
-        sleep: Function that waits for some seconds.
+        turn: Turn of the candidate, which lasts from each read to the next call of ``take``.
     """
 
-    def __init__(
-        self,
-        reader: RangeReader,
-        published: Published,
-        give_way: Callable[[], Awaitable[None]],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
+    def __init__(self, reader: RangeReader, published: Published, turn: Turn) -> None:
         self._reader = reader
         self._published = published
-        self._give_way = give_way
-        self._sleep = sleep
+        self._turn = turn
+        self._woken = asyncio.Event()
         self._position = 0
         self._has_ended = False
 
@@ -179,23 +194,40 @@ class CandidateSource:
 
     async def take(self, timeout_s: float) -> Fetch | None:
         """Return the next records below the group offset; ``None`` after ``end``."""
-        left_s = timeout_s
-        await self._give_way()
+        self._turn.end()
+        left_s, look_s = timeout_s, LOOK_FIRST_S
         while not self._has_ended and self._published().offset <= self._position:
             if left_s <= 0:
                 return Fetch([], self._position)
-            left_s -= LOOK_EVERY_S
-            await self._sleep(LOOK_EVERY_S)
+            await self._wait(look_s)
+            left_s, look_s = left_s - look_s, min(2 * look_s, LOOK_LAST_S)
+        if not self._has_ended:
+            await self._turn.begin()
         if self._has_ended:
             return None
         end = self._published().offset
+        if end <= self._position:  # another processor writes the group offset meanwhile
+            return Fetch([], self._position)
         records = await self._reader.read(self._position, end)
         self._position = records[-1].offset + 1 if records else end
         return Fetch(records, self._position)
 
+    async def _wait(self, seconds: float) -> None:
+        """Wait for some seconds, or until the candidate is woken."""
+        self._woken.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+
+    def wake(self) -> None:
+        """Look at the group offset now: a cut-over waits for the candidate."""
+        self._woken.set()
+
     def end(self) -> None:
         """Stop delivering; the micro-batch in progress is the last one."""
         self._has_ended = True
+        self._woken.set()
+        self._turn.end()
 
     async def close(self) -> None:
         """Close the reader, after the processor has ended."""

@@ -6,7 +6,6 @@ if the group offset names a fold that this worker has not loaded.  So a plan tha
 damaged stops no worker that can go on without it.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -16,7 +15,7 @@ from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery_facts import Consult
 from stream_rnn.fold.source import Source
 from stream_rnn.kafka.group_offsets import GroupOffset
-from stream_rnn.rollout.candidate import CandidateSource, Published
+from stream_rnn.rollout.candidate import CandidateSource, Published, Turn
 from stream_rnn.rollout.plan import Plan
 from stream_rnn.store.state import Store
 
@@ -68,7 +67,7 @@ class Folds(Protocol):
         fold_id: str,
         partition: int,
         published: Published,
-        give_way: Callable[[], Awaitable[None]],
+        turn: Turn,
     ) -> tuple[Processor, CandidateSource]:
         """Make the processor of the candidate, and its source."""
 

@@ -34,7 +34,7 @@ from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.source import Source
 from stream_rnn.kafka.group_offsets import GroupOffset
-from stream_rnn.rollout.candidate import InChargeUpTo
+from stream_rnn.rollout.candidate import FreeTurn, InChargeUpTo, Turn
 from stream_rnn.rollout.in_charge import Folds, InCharge, OtherFold
 from stream_rnn.rollout.pausable_source import LOOK_EVERY_S, PausableSource
 from stream_rnn.rollout.plan import Plan, Request
@@ -58,7 +58,7 @@ class PartitionFolds:
         publisher: Publisher of the outputs and the group offset, for the fold in charge.
         pause_max_s: Seconds for which a cut-over waits for the candidate; then the fold in charge
             goes on, and the cut-over is tried again.
-        give_way: Function that a candidate awaits before each read.
+        turn: Turn of the candidates, which they await before each read.
         sleep: Function that waits for some seconds.
         on_cut_over: Function to call after each cut-over.
         on_failure: Function to call when a candidate has failed.
@@ -72,7 +72,7 @@ class PartitionFolds:
     source: Source
     publisher: Publisher
     pause_max_s: float = 0.5
-    give_way: Callable[[], Awaitable[None]] = field(default_factory=lambda: _no_wait)
+    turn: Turn = field(default_factory=FreeTurn)
     sleep: Callable[[float], Awaitable[None]] = field(default_factory=lambda: asyncio.sleep)
     on_cut_over: Callable[[], None] = field(default_factory=lambda: _no_call)
     on_failure: Callable[[], None] = field(default_factory=lambda: _no_call)
@@ -249,7 +249,7 @@ class PartitionFolds:
         others = [fold_id for fold_id in plan.fold_ids if fold_id != processor.fold_id]
         if self._candidate is not None or len(others) != 1 or not self.folds.has(others[0]):
             return
-        given = self.partition, partial(self._published_by, processor), self.give_way
+        given = self.partition, partial(self._published_by, processor), self.turn
         candidate, source = self.folds.candidate(others[0], *given)
         task = asyncio.create_task(candidate.run(), name=f"candidate {candidate.place}")
         self._candidate = RunningCandidate(others[0], candidate, source, task)
@@ -318,6 +318,8 @@ class PartitionFolds:
         if plan is None or plan.stage != "open" or request is None or self.published < 0:
             return None
         # 2 the candidate reaches the group offset
+        if self._candidate is not None:
+            self._candidate.source.wake()
         while not self._can_carry_out(request, processor, is_near=False):
             if left_s <= 0 or not self._can_carry_out(request, processor, is_near=True):
                 return None
@@ -344,7 +346,3 @@ class PartitionFolds:
 
 def _no_call() -> None:
     """Do nothing."""
-
-
-async def _no_wait() -> None:
-    """Let the candidate read at once."""

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
+from weakref import WeakSet
 
 import faust
 from aiokafka import TopicPartition
@@ -32,7 +33,7 @@ from stream_rnn.store.redis_schemas import RedisSchemas
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.worker.candidate_metrics import CandidateMetrics
 from stream_rnn.worker.fault_injection import faults_from_environment
-from stream_rnn.worker.give_way import GiveWay
+from stream_rnn.worker.give_way import RightOfWay
 from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.rollout_folds import WorkerFolds
 from stream_rnn.worker.shadow import ShadowTopic
@@ -75,8 +76,13 @@ class ProcessorBuilder:
     at_crash_point: AtCrashPoint = field(default_factory=faults_from_environment)
 
     folds: WorkerFolds = field(init=False)
+    _right_of_way: RightOfWay = field(init=False)
+    _sources: "WeakSet[PartitionSource]" = field(
+        default_factory=WeakSet
+    )  # those that have not ended
 
     def __post_init__(self) -> None:
+        self._right_of_way = RightOfWay(self._has_work, self.settings.rollout_share)
         check_registry(self.model.spec.event, self.settings)
         place = self.cluster, self.connection, self.settings
         self.folds = WorkerFolds(
@@ -107,11 +113,13 @@ class ProcessorBuilder:
             on_cut_over=self.candidates.on_cut_over,
             on_failure=self.candidates.on_failure,
             pause_max_s=self.settings.rollout_pause_max_s,
-            give_way=GiveWay(
-                lambda: source.has_work and not folds.is_pausing, self.settings.rollout_share
-            ),
+            turn=self._right_of_way.of(lambda: folds.is_pausing),
         )
+        self._sources.add(source)
         return folds, source
+
+    def _has_work(self) -> bool:
+        return any(source.has_work for source in self._sources)
 
     def store(self, fold: str, partition: int) -> RedisStore:
         """Return the store of a fold's hidden states."""

@@ -29,6 +29,7 @@ from stream_rnn.rollout.candidate import (
     CandidateSource,
     Published,
     SilentPublisher,
+    Turn,
 )
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import BundleBytes, PlanStore
@@ -257,13 +258,13 @@ class WorkerFolds:
         fold: str,
         partition: int,
         published: Published,
-        give_way: Callable[[], Awaitable[None]],
+        turn: Turn,
     ) -> tuple[Processor, CandidateSource]:
         """Make the processor of the candidate, and its source."""
         log = KafkaLog(self.cluster, self.settings, partition)
         tp = TopicPartition(self.settings.source, partition)
         reader = KafkaRangeReader(self.cluster, tp, self.settings)
-        source = CandidateSource(reader, published, give_way)
+        source = CandidateSource(reader, published, turn)
         shadow = self.shadow
         publisher = SilentPublisher() if shadow is None else shadow.publisher(partition)
         processor = self.builder.processor(self.models[fold], partition, source, publisher, log)

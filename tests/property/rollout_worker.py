@@ -158,10 +158,10 @@ class Worker:
         recovery.world = world
         return self._processor(fold, source, store, publisher, recovery)
 
-    def candidate(self, fold, partition, published, give_way) -> Any:
+    def candidate(self, fold, partition, published, turn) -> Any:
         """Make the processor of the candidate."""
         store, log = self.store(fold, partition), Gated(self, "log", self.world.log, FencedError)
-        source = CandidateSource(LogReader(self), published, give_way)
+        source = CandidateSource(LogReader(self), published, turn)
         recovery = CandidateRecovery("events[0]", fold, store, log, published)
         return self._processor(fold, source, store, SilentPublisher(), recovery), source
 
