@@ -223,6 +223,7 @@ class PartitionFolds:
             is_open = plan is not None and plan.stage == "open"
             self._source.is_watched = is_open
             if plan is None or not is_open:
+                self._since = None  # a later candidate begins below it
                 await self._end_candidate()
             elif processor.is_positioned:
                 if self._candidate is not None and self._candidate.task.done():

@@ -459,6 +459,27 @@ async def test_the_fold_in_charge_goes_on_where_it_stands_after_its_own_request(
     await asyncio.wait({running})
 
 
+async def test_a_candidate_of_the_next_roll_out_is_silent_below_the_group_offset(bundles):
+    """The last cut-over of the one before is below it, and would let it publish while it warms."""
+    folds = QuietFolds(bundles)
+    partition = PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=None)
+    plan, partition._since = folds.plan, 3
+    running = asyncio.create_task(partition.run())
+    async with asyncio.timeout(20):
+        while partition._candidate is None:
+            await asyncio.sleep(0.01)
+        assert partition._published_by(partition.processor).since == 3
+        folds.plan = plan.model_copy(update={"stage": "over"})
+        while partition._candidate is not None:
+            await asyncio.sleep(0.01)
+        folds.plan = plan
+        while partition._candidate is None:
+            await asyncio.sleep(0.01)
+    assert partition._published_by(partition.processor).since is None
+    running.cancel()
+    await asyncio.wait({running})
+
+
 @pytest.mark.parametrize(
     ("position", "active_at", "origin", "is_taken"),
     [(0, 0, 0, True), (-1, 0, 0, False), (0, -1, 0, False), (0, 0, 1, False)],
