@@ -1,14 +1,17 @@
 """The plan of a roll-out and the bundles of its folds in Redis, for each app and source.
 
-    {app:source}:rollout                 hash: plan -> JSON (``plan.py``)
+    {app:source}:rollout                 hash: plan -> JSON (``plan.py``), digest -> its SHA-1
     {app:source}:bundle:<fingerprint>    hash: content, tensors -> bytes of the bundle's two files
     {app:source}:worker:<member id>      string: JSON (``worker_report.py``); expires
 
-``plan.lua`` is the only writer of the plan.  A bundle is data and never code, and whoever reads one
+``plan.lua`` is the only writer of the plan.  All workers look at it once a second, so it is read only
+after a change.  A bundle is data and never code, and whoever reads one
 checks it like any bundle from outside (``bundles.py``).
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from hashlib import sha1
 from typing import Any
 
 from redis.asyncio import Redis
@@ -21,6 +24,8 @@ from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.script import Script
 
+READ_AGAIN_S = 30.0  # also without another digest, which a writer other than ``plan.lua`` leaves
+
 
 class RedisPlanStore:
     """A :class:`~stream_rnn.rollout.plan_store.PlanStore` in Redis.  Does not retry.
@@ -28,9 +33,15 @@ class RedisPlanStore:
     Args:
         redis: Client that returns raw bytes.
         settings: App, source, largest bundle and deadline of one reply.
+        clock: Monotonic clock in seconds.
     """
 
-    def __init__(self, redis: Redis, settings: FoldSettings) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        settings: FoldSettings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._redis = redis
         self._timeout_s = settings.redis_timeout_s
         self._bytes_max = settings.rollout_bundle_bytes_max
@@ -42,6 +53,8 @@ class RedisPlanStore:
         self._write = Script(redis, "plan.lua")
         self._read_plan = Script(redis, "plan_read.lua")
         self._read_reports = Script(redis, "reports.lua")
+        self._clock, self._read_s = clock, -READ_AGAIN_S
+        self._last: tuple[str, int, Plan] | None = None  # digest, size and plan
 
     def _calls_of(self, key: str) -> RedisStore:
         """Return the store by which calls are awaited; its messages name one key."""
@@ -51,11 +64,22 @@ class RedisPlanStore:
 
     async def read(self) -> Plan | None:
         """Return the plan; ``None`` if there is none."""
-        call = self._read_plan(keys=[self.key], args=[PLAN_BYTES_MAX])
+        last, now_s = self._last, self._clock()
+        is_recent = last is not None and now_s - self._read_s < READ_AGAIN_S
+        known: tuple[str, int] = last[:2] if last is not None and is_recent else ("", 0)
+        call = self._read_plan(keys=[self.key], args=[PLAN_BYTES_MAX, *known])
         found: int | bytes | None = await self._calls.await_reply(call)
+        if last is not None and found == 0:
+            return last[2]
         if isinstance(found, int):
             check_plan_size(self.key, found)
-        return Plan.decode(found, self.key) if isinstance(found, bytes) else None
+        if not isinstance(found, bytes):
+            return None
+        digest, size = sha1(found, usedforsecurity=False).hexdigest(), len(found)
+        self._read_s = now_s
+        if last is None or (digest, size) != last[:2]:
+            last = self._last = digest, size, Plan.decode(found, self.key)
+        return last[2]
 
     async def write(self, seen: Plan | None, plan: Plan) -> bool:
         """Write a plan if the stored one is still the one that was seen; return whether it was."""

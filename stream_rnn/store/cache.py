@@ -50,10 +50,17 @@ class StateCache:
         self._last_use: NDArray[np.int64] = np.zeros(rows, np.int64)
         self._use_count = 0
 
-    def limit(self, bytes_max: int) -> None:
-        """Change the maximum size; if it is less than before, evict the least recently used states."""
+    def limit(self, bytes_max: int) -> bool:
+        """Change the maximum size, and evict the least recently used states beyond it.
+
+        Returns:
+            Whether the cache had more rows than it may have now, which takes time.
+        """
         self._rows_max = self._rows_within(bytes_max)
+        if len(self._last_use) <= self._rows_max:
+            return False
         self._shrink()
+        return True
 
     def take_over(self, other: "StateCache") -> None:
         """Store the states of another cache, within the maximum size of this one; empty the other."""
@@ -70,8 +77,6 @@ class StateCache:
     def _shrink(self) -> None:
         """Evict states and rows beyond the maximum size."""
         limit = self._rows_max
-        if len(self._last_use) <= limit:
-            return
         if len(self._row) > limit:
             self._evict(len(self._row) - limit, frozenset())
         self._free = [row for row in self._free if row < limit]

@@ -130,8 +130,9 @@ class WorkerFolds:
                     if name.fold_id not in self.models and is_due:
                         await self._load(name, plan)
         self.plan = plan
-        for cache in self._caches:
-            cache.limit(self._cache_bytes())
+        for cache in list(self._caches):
+            if cache.limit(self._cache_bytes()):
+                await asyncio.sleep(0)  # an eviction takes long, and there may be many partitions
         return plan
 
     def _cache_bytes(self, *, of_candidate: bool = False) -> int:

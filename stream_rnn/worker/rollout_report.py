@@ -8,7 +8,7 @@ import faust
 
 from stream_rnn.errors import StreamRNNError, reason
 from stream_rnn.rollout.partition import PartitionFolds
-from stream_rnn.rollout.plan import FoldName
+from stream_rnn.rollout.plan import FoldName, Stage
 from stream_rnn.rollout.worker_report import (
     REFUSAL_LENGTH_MAX,
     REPORT_EXPIRES_S,
@@ -20,11 +20,11 @@ from stream_rnn.worker.rollout_folds import WorkerFolds
 
 logger = logging.getLogger(__name__)
 
-IDLE_REPORT_EVERY_S = REPORT_EXPIRES_S / 4  # without a plan
+IDLE_REPORT_EVERY_S = REPORT_EXPIRES_S / 4  # without a plan, and after it
 
 
 class Reporter:
-    """Writes the report of this worker after each look at the plan, seldom while there is none.
+    """Writes the report of this worker after each look at the plan, seldom while no roll-out runs.
 
     Args:
         folds: Folds that this worker can run.
@@ -36,15 +36,16 @@ class Reporter:
         self._folds = folds
         self._partitions = partitions
         self._app = app
-        self._written_as = ""
+        self._written_as: tuple[str, Stage | None] = "", None
         self._written_s = 0.0
         self._logged = ""
 
     async def __call__(self) -> None:
         """Write the report if it is time; one that Redis refuses is logged once."""
-        member, now_s = member_id(self._app.consumer), time.monotonic()
-        is_due = member != self._written_as or now_s - self._written_s >= IDLE_REPORT_EVERY_S
-        if not member or (self._folds.plan is None and not is_due):
+        member, now_s, plan = member_id(self._app.consumer), time.monotonic(), self._folds.plan
+        told = member, None if plan is None else plan.stage
+        is_due = told != self._written_as or now_s - self._written_s >= IDLE_REPORT_EVERY_S
+        if not member or (told[1] in (None, "over") and not is_due):
             return
         try:
             await self._folds.plans.put_report(member, self.report(), REPORT_EXPIRES_S)
@@ -53,7 +54,7 @@ class Reporter:
                 logger.info("cannot report to roll-outs, which need it: %s", reason(error))
             self._logged = str(error)
         else:
-            self._written_as, self._written_s, self._logged = member, now_s, ""
+            self._written_as, self._written_s, self._logged = told, now_s, ""
 
     def report(self) -> WorkerReport:
         """Return what this worker reports now."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import re
+import time
 
 import pytest
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.rollout.plan import PLAN_BYTES_MAX, FoldName, Plan
+from stream_rnn.rollout.plan import PLAN_BYTES_MAX, FoldName, Plan, Request
 from stream_rnn.rollout.plan_store import BundleBytes, MemoryPlanStore
-from stream_rnn.rollout.redis_plan_store import RedisPlanStore
+from stream_rnn.rollout.redis_plan_store import READ_AGAIN_S, RedisPlanStore
 from stream_rnn.rollout.worker_report import REPORT_BYTES_MAX, WorkerReport
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
@@ -29,10 +30,10 @@ async def redis(redis_url):
     await client.aclose()
 
 
-def in_redis(redis, app_id) -> RedisPlanStore:
+def in_redis(redis, app_id, clock=time.monotonic) -> RedisPlanStore:
     names = {"app": app_id, "source": "events", "predictions": "out", "bundle": "b"}
     settings = Settings.build(**names, rollout_bundle_bytes_max=1000)
-    return RedisPlanStore(redis, settings.of_fold())
+    return RedisPlanStore(redis, settings.of_fold(), clock)
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -110,6 +111,31 @@ async def test_a_large_value_of_another_program_is_not_transferred(redis, app_id
         await store.read()
     assert await store.get_reports(["one"]) == [None]
     assert (await redis.info("stats"))["total_net_output_bytes"] - sent < size
+
+
+async def test_a_plan_that_has_not_changed_is_not_transferred(redis, app_id):
+    """A thousand workers look at it once a second, and one of many partitions has megabytes."""
+    now = [0.0]
+    reader, person = in_redis(redis, app_id, lambda: now[0]), in_redis(redis, app_id)
+    kept = Request(kind="promote", fold_id="a" * 12, number=1, origin=0)
+    plan = PLAN.model_copy(update={"requests": dict.fromkeys(range(10_000), kept)})
+    assert await person.write(None, plan)
+    seen = await reader.read()
+    assert seen == plan
+    sent = (await redis.info("stats"))["total_net_output_bytes"]
+    assert await reader.read() is seen
+    assert (await redis.info("stats"))["total_net_output_bytes"] - sent < 20_000
+    assert await person.write(plan, PLAN)
+    assert await reader.read() == PLAN
+    await redis.hset(reader.key, "plan", OVER.encode())  # by a writer that leaves the digest
+    now[0] = READ_AGAIN_S
+    assert await reader.read() == OVER
+    await redis.hdel(reader.key, "digest")
+    assert await reader.read() is await reader.read()
+    await redis.delete(reader.key)
+    assert await reader.read() is None
+    assert await person.write(None, plan)
+    assert await reader.read() == plan
 
 
 async def test_a_bundle_key_of_another_program_is_named_and_replaced(redis, app_id):

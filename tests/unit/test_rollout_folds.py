@@ -549,6 +549,27 @@ async def test_both_folds_of_a_partition_share_one_cache(bundles):
     assert rows(before) == rows(after) == rows_of(after, 1)
 
 
+async def test_other_tasks_run_while_the_caches_of_many_partitions_shrink(bundles):
+    """Each cache takes a while, and all are limited when a roll-out begins."""
+    folds, store, _ = folds_of(bundles)
+    folds.builder, folds.cluster = MemoryBuilder(), KafkaCluster({}, SETTINGS)
+    await folds.read_plan()  # which loads the bundles
+    opened = store.plan
+    store.plan = Plan.decode(opened, "").model_copy(update={"stage": "over"}).encode()
+    await folds.read_plan()
+    processors = [folds.active(folds.own, n, QuietSource(), None, None) for n in range(8)]
+    for processor in processors:
+        keys = [b"%d" % n for n in range(rows(processor))]
+        processor.cache.put(keys, States.empty(len(keys), processor.model.state_size_floats))
+    store.plan = opened
+    turns, reading = 0, asyncio.create_task(folds.read_plan())
+    while not reading.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > len(processors)
+    assert all(len(p.cache) <= rows(p) < MemoryBuilder.cache_bytes for p in processors)
+
+
 def rows(processor) -> int:
     """Return how many states a cache takes."""
     return processor.cache._rows_max

@@ -1,10 +1,13 @@
 """What workers report to a roll-out, and what it refuses because of that."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.rollout.plan import FoldName
+from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.worker_report import WorkerReport, Workers
+from stream_rnn.worker.rollout_report import Reporter
 
 A, B = "a" * 12, "b" * 12
 OWN = FoldName(fold_id=A, fingerprint="a" * 64)
@@ -43,3 +46,31 @@ def test_a_report_goes_to_bytes_and_back():
     full = report(A, refused={B: "x"}, is_json=False, stage="open", candidates=(1,), events_per_s=2)
     assert WorkerReport.decode(full.encode()) == full
     assert WorkerReport.decode(None) is None
+
+
+class CountedPlans:
+    """A store that counts the reports."""
+
+    reports = 0
+
+    async def put_report(self, *_given):
+        self.reports += 1
+
+
+async def test_a_worker_reports_at_once_what_changes_and_seldom_otherwise():
+    """A thousand workers would write once a second for ever, because the plan stays in Redis."""
+    plans = CountedPlans()
+    given = {"own": A, "model": SimpleNamespace(fingerprint="a" * 64), "models": {A: None}}
+    rest = {"refused": {}, "is_json": True, "shadow": None, "plan": None}
+    folds = SimpleNamespace(plans=plans, **given, **rest)
+    coordinator = SimpleNamespace(_coordinator=SimpleNamespace(member_id="one"))
+    app = SimpleNamespace(consumer=SimpleNamespace(_thread=SimpleNamespace(_consumer=coordinator)))
+    report, plan = Reporter(folds, [], app), Plan(folds=(OWN, FoldName(fold_id=B, fingerprint="b" * 64)))  # fmt: skip
+    counts = []
+    for stage in (None, "open", "dropping", "over"):
+        folds.plan = stage and plan.model_copy(update={"stage": stage})
+        before = plans.reports
+        for _ in range(3):
+            await report()
+        counts.append(plans.reports - before)
+    assert counts == [1, 3, 3, 1]
