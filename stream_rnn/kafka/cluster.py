@@ -92,14 +92,14 @@ class KafkaCluster:
         if self.admin is not None:
             await stop_admin(self.admin, timeout_s)
 
-    def _new_consumer(self) -> Consumer:
+    def _new_consumer(self, wait_ms: int = POLL_MS) -> Consumer:
         return new_consumer(
             group_id=None,
             isolation_level="read_committed",
             auto_offset_reset="none",
             enable_auto_commit=False,
             request_timeout_ms=int(self.settings.kafka_timeout_s * 1000),
-            fetch_max_wait_ms=POLL_MS,  # a seek waits for the fetch before it
+            fetch_max_wait_ms=wait_ms,  # a seek waits for the fetch before it
             **self._connection,
         )
 
@@ -178,9 +178,16 @@ class KafkaCluster:
             finally:
                 await stop_consumer(consumer, self.settings.revoke_timeout_s)
 
-    async def open_consumer(self, tp: TopicPartition) -> Consumer:
-        """Start a consumer of one partition, without a group; the caller stops it."""
-        consumer = self._new_consumer()
+    async def open_consumer(self, tp: TopicPartition, wait_ms: int = POLL_MS) -> Consumer:
+        """Start a consumer of one partition, without a group; the caller stops it.
+
+        Args:
+            tp: Partition.
+            wait_ms: Milliseconds for which a broker that has no new record keeps a fetch, at most
+                half of ``kafka_timeout_s``.  A consumer that stays open asks so often.
+        """
+        limit_ms = int(self.settings.kafka_timeout_s * 500)
+        consumer = self._new_consumer(min(wait_ms, limit_ms))
         try:
             await self.await_answer(consumer.start(), tp)
         except BaseException:

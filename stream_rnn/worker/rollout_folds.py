@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 MODELS_MAX = 5  # in memory: the own one, and those of this plan and the one before
 CACHE_SHARE = 0.1  # of the cache of a partition, for its candidate
+FETCH_WAIT_MS = 500  # at the end of the log, where each candidate has an open fetch
 REFUSED_FOR_S = 60.0  # a bundle that cannot be loaded: it may have 100 MB, and may be replaced
 
 
@@ -310,7 +311,7 @@ class KafkaRangeReader:
             FencedError: Kafka delivers nothing, and passes no offset, within ``kafka_timeout_s``.
         """
         if self._consumer is None:
-            self._consumer = await self._cluster.open_consumer(self._tp)
+            self._consumer = await self._cluster.open_consumer(self._tp, FETCH_WAIT_MS)
         is_next, ahead = self._position == first, self._ahead
         if is_next and ahead:
             return self._split(ahead, end)

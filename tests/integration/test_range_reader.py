@@ -4,9 +4,9 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from stream_rnn.errors import FencedError
-from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.kafka.cluster import POLL_MS, KafkaCluster
 from stream_rnn.settings import Settings
-from stream_rnn.worker.rollout_folds import KafkaRangeReader
+from stream_rnn.worker.rollout_folds import FETCH_WAIT_MS, KafkaRangeReader
 
 FETCH_BYTES = 1_048_576  # of one partition in one answer
 
@@ -72,6 +72,17 @@ async def test_a_range_that_grows_is_read_without_a_seek(settings, cluster, monk
                 found += [record.offset for record in records]
                 position = found[-1] + 1 if records else end
             assert found == [offset for offset in expected if offset < end]
+    finally:
+        await reader.close()
+
+
+async def test_a_candidate_at_the_end_of_the_log_asks_seldom(settings, cluster):
+    """Each candidate of thousands has a consumer, and most of their partitions may be quiet."""
+    await produce(settings, (3, 5, True))
+    reader = KafkaRangeReader(cluster, TopicPartition(settings.source, 0), settings)
+    try:
+        assert len(await reader.read(0, 4)) == 3
+        assert reader._consumer._fetcher._fetch_max_wait_ms == FETCH_WAIT_MS > POLL_MS
     finally:
         await reader.close()
 
