@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
@@ -37,22 +38,33 @@ def fold_id(
         settings: Settings; those that change hidden states or published bytes change the id.
         cell_package: Distribution of the cell and its version; ``None`` for a cell of this package.
     """
-    content = {
+    content: dict[str, Any] = {
         "fingerprint": fingerprint,
         "fold_version": FOLD_VERSION,
         "tile": 8,  # a constant: each process finds its own, and `numerics` covers it
-        **{name: getattr(settings, name) for name in FOLD_SETTINGS},
+        **fold_settings(settings),
     }
-    if settings.event_year_max is not None:  # a setting of later versions; older ids stay
-        content["event_year_max"] = settings.event_year_max
-    if settings.reads_frames:
-        content["framed"] = FRAMED_VERSION  # with schemas, framed records are events
     if settings.predictions_format != "json":
         content["predictions_format"] = [settings.predictions_format, WIRE_VERSION]
     if cell_package is not None:  # another version may compute other bits
         content["cell_package"] = list(cell_package)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def fold_settings(settings: Settings) -> dict[str, Any]:
+    """Return what settings add to a fold id, besides the format of predictions."""
+    content = {name: getattr(settings, name) for name in FOLD_SETTINGS}
+    if settings.event_year_max is not None:  # a setting of later versions; older ids stay
+        content["event_year_max"] = settings.event_year_max
+    if settings.reads_frames:
+        content["framed"] = FRAMED_VERSION  # with schemas, framed records are events
+    return content
+
+
+def fold_settings_as_text(settings: Settings) -> dict[str, str]:
+    """Return the same as short texts, which people compare."""
+    return {name: str(value) for name, value in fold_settings(settings).items()}
 
 
 def store_tag(app: str, source: str, partition: int, fold: str) -> str:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from stream_rnn.errors import ConfigError, UnavailableError
-from stream_rnn.fold.fold_id import fold_id_of
+from stream_rnn.fold.fold_id import fold_id_of, fold_settings_as_text
 from stream_rnn.operate.rollout_cost import Cost, estimate, late_start
 from stream_rnn.operate.rollout_status import OpenRollout, Status
 from stream_rnn.rollout.bundles import read_bundle_bytes
@@ -58,6 +58,7 @@ async def propose(rollout: OpenRollout, *, from_log_start: bool = False) -> Prop
     model, bundle = read_bundle_bytes(rollout.settings.bundle)
     given = FoldName(fold_id=fold_id_of(model, rollout.settings), fingerprint=model.fingerprint)
     status = await rollout.status(given.fold_id)
+    status.workers.require_settings(fold_settings_as_text(rollout.settings))
     repairs = await _is_lost(rollout, status.plan, given, bundle)
     if repairs and status.plan is not None:
         folds, first = status.plan.folds, {}

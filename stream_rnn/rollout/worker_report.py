@@ -18,7 +18,10 @@ REPORT_BYTES_MAX = 100_000
 REPORT_EXPIRES_S = 30.0
 REFUSAL_LENGTH_MAX = 500
 NAMED_MAX = 3
+SETTINGS_MAX = 50
 RETRY = "a worker that has just started reports within seconds: try again"
+
+ShortText = Annotated[str, Field(max_length=100)]
 
 
 class WorkerReport(BaseModel):
@@ -35,6 +38,7 @@ class WorkerReport(BaseModel):
         stage: Stage of the plan as it was last read; ``None`` without a plan.
         candidates: Partitions in which a candidate is folding.
         shadow: Reason why the candidates' predictions are not published; ``None`` if there is none.
+        settings: Settings that change a fold, as texts; ``None`` if they are not reported.
         events_per_s: Events per second of the time that micro-batches took; ``None`` before the
             first one.
     """
@@ -50,6 +54,7 @@ class WorkerReport(BaseModel):
     stage: Stage | None = None
     candidates: tuple[int, ...] = ()
     shadow: str | None = Field(None, max_length=REFUSAL_LENGTH_MAX)
+    settings: dict[ShortText, ShortText] | None = Field(None, max_length=SETTINGS_MAX)
     events_per_s: float | None = Field(None, ge=0)
 
     def encode(self) -> bytes:
@@ -115,6 +120,26 @@ class Workers:
                 f"a roll-out needs predictions in JSON, and {_list(names)} publishes another "
                 "format, whose schema depends on the bundle: give the workers the new bundle and "
                 "restart them, or publish JSON"
+            )
+
+    def require_settings(self, given: Mapping[str, str]) -> None:
+        """Raise if a worker has other settings that change a fold, so that it could not run the given.
+
+        Args:
+            given: These settings of the command, as texts.
+
+        Raises:
+            ConfigError: There is such a worker.
+        """
+        for name, report in self.reports.items():
+            own = report.settings if report is not None else None
+            if own is None or own == given:
+                continue
+            names = sorted(n for n in own.keys() | given.keys() if own.get(n) != given.get(n))
+            differ = ", ".join(f"{n} {own.get(n)} instead of {given.get(n)}" for n in names)
+            raise ConfigError(
+                f"{name} has {differ}, so it cannot run the fold that the bundle makes with the "
+                "settings of this command: give the command the settings of the workers"
             )
 
     def require_loaded(self, fold_ids: Sequence[str]) -> None:

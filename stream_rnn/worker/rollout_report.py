@@ -7,6 +7,7 @@ from importlib.metadata import version
 import faust
 
 from stream_rnn.errors import StreamRNNError, reason
+from stream_rnn.fold.fold_id import fold_settings_as_text
 from stream_rnn.rollout.partition import PartitionFolds
 from stream_rnn.rollout.plan import FoldName, Stage
 from stream_rnn.rollout.worker_report import (
@@ -74,5 +75,6 @@ class Reporter:
                 if isinstance(partition.folds, PartitionFolds) and partition.folds.has_candidate
             ),
             shadow=(folds.shadow.problem[:REFUSAL_LENGTH_MAX] if folds.shadow else "") or None,
+            settings=fold_settings_as_text(folds.settings),
             events_per_s=events / busy_s if events and busy_s else None,
         )

@@ -101,6 +101,17 @@ async def test_steps_out_of_order_are_refused_or_wait(person_of, tmp_path):
     assert (late["number"], late["done"]) == (4, True)
 
 
+async def test_a_start_with_other_settings_than_the_workers_is_refused(person_of):
+    """Its fold would have an id that no worker makes; the setting is named, and nothing is begun."""
+    person = await begun(person_of)
+    said = refused(await person.verb("start", "--state-ttl=77", bundle=person.new_bundle, status=3))
+    assert "has state_ttl None instead of 77.0, so it cannot run the fold" in said
+    assert await person.plans.read() is None
+    await person.verb("start", "--wait", bundle=person.new_bundle)
+    said = refused(await person.verb("start", "--state-ttl=77", bundle=person.new_bundle, status=3))
+    assert "give the command the settings of the workers" in said
+
+
 async def test_of_two_persons_one_is_refused(person_of):
     """Both have seen the same plan; the second looks at the status, and tries again."""
     person = await begun(person_of)

@@ -74,3 +74,14 @@ async def test_a_worker_reports_at_once_what_changes_and_seldom_otherwise():
             await report()
         counts.append(plans.reports - before)
     assert counts == [1, 3, 3, 1]
+
+
+def test_a_worker_with_other_settings_is_named_with_what_differs():
+    """Its fold of the bundle would have another id, so the roll-out could never become warm."""
+    own = {"state_ttl": "3600.0", "top_k": "5", "event_year_max": "2100"}
+    workers = Workers({"one": report(A), "two": report(A, settings=own)})
+    workers.require_settings(own)
+    with pytest.raises(ConfigError) as refused:
+        workers.require_settings({"state_ttl": "None", "top_k": "5", "framed": "1"})
+    said = "two has event_year_max 2100 instead of None, framed None instead of 1, state_ttl 3600.0 instead of None, so it cannot run"
+    assert said in str(refused.value)
