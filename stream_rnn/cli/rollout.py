@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,20 +51,22 @@ def start(
     if not (yes or as_json):
         confirm("start the roll-out?")
 
-    async def begin(rollout: OpenRollout) -> bool | None:
+    async def begin(rollout: OpenRollout) -> str | None:
         plan = await rollout_start.start(rollout, proposal)
         return await _until_warm(rollout, plan, within_s) if waits else None
 
-    is_warm = _with_rollout(settings, begin)
+    why = _with_rollout(settings, begin)
     if as_json:
         old, new = (fold.fold_id for fold in proposal.folds)
-        about = {"old": old, "new": new, "first_offsets": _by_text(proposal.first), "warm": is_warm}
+        about: dict[str, Any] = {"old": old, "new": new}
+        about["first_offsets"] = _by_text(proposal.first)
+        about |= {"warm": None if why is None else not why, "why": why or None}
         print_json({**about, **proposal.cost.as_json(), "repairs": proposal.repairs})
-    elif is_warm is None:
+    elif why is None:
         print("started; stream-rnn rollout status shows when the candidate is warm")
     else:
-        print("warm in all partitions" if is_warm else f"not warm within {within_s:g} s")
-    return 1 if is_warm is False else 0
+        print(why or "warm in all partitions")
+    return 1 if why else 0
 
 
 def status(settings: FoldSettings, compares: bool, as_json: bool, **options: Any) -> int:
@@ -172,17 +174,32 @@ def _by_text(numbers: dict[int, int]) -> dict[str, int]:
     return {str(partition): number for partition, number in numbers.items()}
 
 
-async def _until_warm(rollout: OpenRollout, plan: Plan, within_s: float) -> bool:
-    """Wait until the candidate is within one micro-batch of each group offset."""
+async def _until_warm(rollout: OpenRollout, plan: Plan, within_s: float) -> str:
+    """Wait until the candidate is within one micro-batch of each group offset; return why it is not."""
     deadline, new = time.monotonic() + within_s, plan.fold_ids[1]
     while True:
-        partitions = (await rollout.status()).partitions
-        lags = [p.lag(new) for p in partitions if p.known is not None]
-        if all(lag is not None and lag <= rollout.settings.batch_events_max for lag in lags):
-            return True
+        status = await rollout.status()
+        lags = {p.partition: p.lag(new) for p in status.partitions if p.known is not None}
+        near = rollout.settings.batch_events_max
+        cold = {p: lag for p, lag in lags.items() if lag is None or lag > near}
+        if not cold:
+            return ""
         if time.monotonic() > deadline:
-            return False
+            return f"not warm within {within_s:g} s: {_why_cold(status, new, cold)}"
         await asyncio.sleep(5 * POLL_S)
+
+
+def _why_cold(status: Status, fold_id: str, cold: Mapping[int, int | None]) -> str:
+    """Return why a candidate is not warm: a worker that cannot run it, or how far it has come."""
+    for name, report in status.workers.reports.items():
+        if report is not None and (why := report.refused.get(fold_id)):
+            return f"{name} cannot run fold {fold_id}: {why}"
+    if not status.workers.reports:
+        return "no worker runs"
+    partition, lag = next(iter(cold.items()))
+    if lag is None:
+        return f"the candidate has not begun partition {partition}; the log of its owner says why"
+    return f"the candidate is {lag} offsets behind in partition {partition}, and goes on"
 
 
 def _print_proposal(settings: FoldSettings, proposal: Proposal) -> None:

@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from stream_rnn.cli.rollout import _why_cold
 from stream_rnn.errors import ConfigError
+from stream_rnn.operate.rollout_status import Status
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.worker_report import WorkerReport, Workers
 from stream_rnn.worker.rollout_report import Reporter
@@ -85,3 +87,17 @@ def test_a_worker_with_other_settings_is_named_with_what_differs():
         workers.require_settings({"state_ttl": "None", "top_k": "5", "framed": "1"})
     said = "two has event_year_max 2100 instead of None, framed None instead of 1, state_ttl 3600.0 instead of None, so it cannot run"
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("reports", "lag", "why"),
+    [
+        ({"one": report(A, B), "two": report(A, refused={B: "no module acme"})}, 7, f"two cannot run fold {B}: no module acme"),
+        ({}, 7, "no worker runs"),
+        ({"one": report(A, B)}, None, "has not begun partition 3; the log of its owner says why"),
+        ({"one": report(A, B), "two": None}, 7, "7 offsets behind in partition 3, and goes on"),
+    ],
+)  # fmt: skip
+def test_a_wait_that_ends_says_why_the_candidate_is_not_warm(reports, lag, why):
+    """A worker that cannot run it will not get it warm, however long a person waits."""
+    assert why in _why_cold(Status(None, Workers(reports), []), B, {3: lag})
