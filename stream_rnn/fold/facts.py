@@ -56,8 +56,10 @@ class Facts:
             no group offset.
         last_promoted: Fold, origin and number of the last promote of a roll-out, if Kafka returns
             no group offset; its offset does not count.
+        is_rolled_out: Whether an open roll-out goes on with the fold in charge, whose bundle this
+            worker cannot load.
         takes_over: Number with which this fold takes the partition over from a fold that a cut-over
-            has put in charge, because a person requested it; 0 if nobody did.
+            or an open roll-out has in charge, because a person requested it; 0 if nobody did.
         abandoned_for: Fold that is to take over by such a request, if it is not this one; empty for
             none.
     """
@@ -77,6 +79,7 @@ class Facts:
     is_compacted: bool = False
     other_position: int = 0
     last_promoted: GroupOffset | None = None
+    is_rolled_out: bool = False
     takes_over: int = 0
     abandoned_for: str = ""
 

@@ -95,7 +95,7 @@ class Stop:
 def where_to_start(facts: Facts, options: RecoveryOptions) -> Start | Stop:
     """Decide where a partition starts, by the first row of the recovery table that fits."""
     group_offset = known_group_offset(facts)
-    if group_offset is None or not group_offset.number:
+    if group_offset is None or not (group_offset.number or facts.takes_over):
         return _decide(facts, options, group_offset)
     stored, names_us = facts.stored, group_offset.fold_id == facts.fold_id
     number = group_offset.number if names_us else facts.takes_over
@@ -125,7 +125,7 @@ def _decide(
 def _check_group_offset(
     facts: Facts, options: RecoveryOptions, known: GroupOffset | None
 ) -> Stop | None:
-    """Row 10: no fold has written the group offset, or a cut-over has put another in charge.
+    """Row 10: no fold has written the group offset, or a roll-out has another one in charge.
 
     An offset that no fold has written does not prove what is published.
 
@@ -135,7 +135,8 @@ def _check_group_offset(
     offset, position = facts.group_offset, facts.stored.position
     examined = options.lookback_records_max
     is_other = known is not None and known.fold_id != facts.fold_id
-    if known is not None and is_other and known.number > facts.takes_over:
+    is_kept = known is not None and (known.number > 0 or facts.is_rolled_out)
+    if known is not None and is_other and is_kept and known.number >= facts.takes_over:
         return Stop(10, messages.other_fold(facts, known))
     if offset is None or not offset.is_foreign or known is None:
         return None

@@ -65,14 +65,16 @@ def offset_behind(place: str, position: int, group_offset: int) -> str:
 
 
 def other_fold(facts: Facts, group_offset: GroupOffset) -> str:
-    """Describe a group offset by which a cut-over has put another fold in charge."""
-    requested = facts.abandoned_for
+    """Describe a group offset by which a roll-out has another fold in charge."""
+    requested, number, fold_id = facts.abandoned_for, group_offset.number, group_offset.fold_id
     asks = f" (the request to abandon it is for the fold {requested})" if requested else ""
+    why = f"cut-over {number} has put the fold {fold_id} in charge"
+    if not number:
+        why = f"an open roll-out goes on with the fold {fold_id}, whose bundle this worker cannot load from Redis"
     return (
-        f"{facts.place}: cut-over {group_offset.number} has put the fold {group_offset.fold_id} in "
-        f"charge (group offset {group_offset.offset}), but the bundle and settings of this worker "
-        f"make the fold {facts.fold_id}, which would silently replace it{asks}; start this worker "
-        f"with the bundle and settings of the fold {requested or group_offset.fold_id}, or, if that "
+        f"{facts.place}: {why} (group offset {group_offset.offset}), but the bundle and settings of "
+        f"this worker make the fold {facts.fold_id}, which would silently replace it{asks}; start "
+        f"this worker with the bundle and settings of the fold {requested or fold_id}, or, if that "
         "bundle is lost, let this worker's take over: stream-rnn rollout abandon"
     )
 

@@ -6,6 +6,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.facts import Facts, known_group_offset
+from stream_rnn.rollout.in_charge import without_fold_in_charge
 from stream_rnn.rollout.plan import Plan
 from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.settings import FoldSettings
@@ -28,6 +30,21 @@ async def read_kept_folds(redis: Redis, settings: FoldSettings) -> tuple[Plan | 
         return plan, set()
     folds = [one for one in plan.folds if await plans.has_bundle(one.fingerprint)]
     return plan, {one.fold_id for one in folds}
+
+
+def add_requests(facts: Facts, partition: int, plan: Plan | None, kept: set[str]) -> Facts:
+    """Add to facts what a worker reads in the plan, if it cannot load the bundle of the fold in charge.
+
+    Args:
+        facts: Facts of the fold of the settings.
+        partition: Number of the partition.
+        plan: Plan of the roll-out, if any.
+        kept: Folds whose bundles are in Redis.
+    """
+    known = known_group_offset(facts)
+    if known is None or known.fold_id in (None, facts.fold_id, *kept):
+        return facts
+    return without_fold_in_charge(facts, plan, partition, known)
 
 
 def add_fold_in_charge(row: dict[str, Any], plan: Plan | None, kept: set[str]) -> None:

@@ -22,7 +22,7 @@ from stream_rnn.fold.recovery_facts import Recovery
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model
-from stream_rnn.operate.in_charge import add_fold_in_charge, read_kept_folds
+from stream_rnn.operate.in_charge import add_fold_in_charge, add_requests, read_kept_folds
 from stream_rnn.settings import FoldSettings, Settings
 from stream_rnn.store.connection import connect_by_settings
 from stream_rnn.store.redis_store import RedisStore
@@ -114,7 +114,8 @@ class Fold:
                 log=place.log,
                 options=options,
             )
-            row = _row(place.partition, await recovery.read(), options)
+            facts = add_requests(await recovery.read(), place.partition, plan, kept)
+            row = _row(place.partition, facts, options)
             add_fold_in_charge(row, plan, kept)
             rows.append(row)
         return rows

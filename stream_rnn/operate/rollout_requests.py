@@ -141,16 +141,18 @@ async def abandon(rollout: OpenRollout, partitions: frozenset[int] | None = None
     model = load_bundle(rollout.settings.bundle)
     own = FoldName(fold_id=fold_id_of(model, rollout.settings), fingerprint=model.fingerprint)
     status = await rollout.status()
+    is_open = status.plan is not None and status.plan.stage == "open"
+    kept = status.plan.fold_ids if status.plan is not None and is_open else ()
     chosen = [
         partition
         for partition in status.select(partitions)
         if partition.known is not None
-        and partition.known.number
+        and (partition.known.number or partition.fold_id in kept)
         and partition.fold_id != own.fold_id
     ]
     if not chosen:
         raise ConfigError(
-            f"no cut-over has put another fold than {own.fold_id}, of this bundle, in charge of "
+            f"no roll-out has another fold than {own.fold_id}, of this bundle, in charge of "
             "these partitions: there is nothing to abandon"
         )
     _require_lost(status, chosen)

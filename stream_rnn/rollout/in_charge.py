@@ -102,8 +102,7 @@ class InCharge:
             fold_id = self._in_charge(known)
             if not self.folds.has(fold_id):
                 assert known is not None, "a worker has its own bundle"
-                if known.number:
-                    facts = self._with_abandoned(facts, plan, known)
+                facts = without_fold_in_charge(facts, plan, self.partition, known)
                 fold_id = self.folds.own
         if fold_id != facts.fold_id:
             raise OtherFold(fold_id)
@@ -126,11 +125,30 @@ class InCharge:
         position = max(one.position or 0 for one in stored.values())
         return replace(facts, other_position=position, last_promoted=last)
 
-    def _with_abandoned(self, facts: Facts, plan: Plan | None, known: GroupOffset) -> Facts:
-        """Add a request to abandon the fold in charge, which holds for the fold that it names only."""
-        request = plan.pending(self.partition, known.number) if plan is not None else None
-        if request is None or request.kind != "abandon":
-            return facts
-        if request.fold_id != self.folds.own:
-            return replace(facts, abandoned_for=request.fold_id)
-        return replace(facts, takes_over=request.number)
+
+def without_fold_in_charge(
+    facts: Facts, plan: Plan | None, partition: int, known: GroupOffset
+) -> Facts:
+    """Return the facts of a fold, if this worker cannot load the bundle of the one in charge.
+
+    A roll-out goes on with the fold in charge, also before its first cut-over.  So another fold
+    takes the partition over only if a person has abandoned the one in charge, for this other fold.
+
+    Args:
+        facts: Facts of the fold that would start.
+        plan: Plan of the roll-out, if any.
+        partition: Number of the source partition.
+        known: Group offset.
+    """
+    if plan is None:
+        return facts
+    is_open = plan.stage == "open" and known.fold_id in plan.fold_ids
+    if not known.number and not is_open:
+        return facts
+    facts = replace(facts, is_rolled_out=is_open)
+    request = plan.pending(partition, known.number)
+    if request is None or request.kind != "abandon":
+        return facts
+    if request.fold_id != facts.fold_id:
+        return replace(facts, abandoned_for=request.fold_id)
+    return replace(facts, takes_over=request.number)

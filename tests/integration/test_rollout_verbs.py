@@ -138,6 +138,32 @@ async def test_a_finish_that_was_interrupted_goes_on(person_of):
     assert (await person.known(0)).fold_id == new
 
 
+async def test_a_bundle_that_is_lost_before_the_first_cut_over_is_not_replaced_silently(person_of):
+    """A worker that begins with the new bundle stops, until a person lets it take over."""
+    person = await person_of()
+    stream, (old, new) = person.stream, person.ids
+    worker = stream.start("one")
+    await stream.until_published(worker=worker)
+    await person.until_reported()
+    await person.verb("start", "--wait", bundle=person.new_bundle)
+    worker.kill()
+    assert await person.redis.delete(*await person.redis.keys(f"*{stream.settings.app}*:bundle:*"))
+    await stream.produce(mixed_records(50, seed=3))
+    lost = stream.start("two", bundle=str(person.new_bundle))
+    assert await ends(lost) == 3
+    said = f"an open roll-out goes on with the fold {old}, whose bundle this worker cannot load"
+    assert said in lost.log.read_text()
+    place = [word for word in options(stream, *PLACE) if not word.startswith("--bundle=")]
+    show = "state", "show", *place, f"--bundle={person.new_bundle}"
+    assert said in await run(*show, status=1)
+    requested = await person.verb("abandon", bundle=person.new_bundle)
+    assert [(one["fold_id"], one["number"]) for one in requested] == [(new, 1)] * 2
+    assert "partition 0: a worker would start at" in await run(*show)
+    await stream.until_published(worker=stream.start("three", bundle=str(person.new_bundle)))
+    known = [await person.known(partition) for partition in (0, 1)]
+    assert [(offset.fold_id, offset.number) for offset in known] == [(new, 1)] * 2
+
+
 async def test_a_lost_bundle_is_abandoned(person_of):
     """A worker without the bundle in charge stops, and goes on with its own once that is requested."""
     person = await person_of()

@@ -122,3 +122,30 @@ async def test_only_the_fold_that_was_named_takes_over(folds):
             assert isinstance(decision, Stop)
             assert f"the request to abandon it is for the fold {fold})" in decision.message
             assert f"start this worker with the bundle and settings of the fold {fold}" in decision.message  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["missing", "refused"])
+async def test_a_bundle_that_cannot_be_loaded_lets_nobody_take_over_silently(folds, kind):
+    """A worker that begins with another bundle waits for that of the fold in charge, then stops."""
+    own, other = Plan.decode(folds.plans.plan, "").folds
+    content = folds.plans.bundles.pop(other.fingerprint)
+    if kind == "refused":
+        folds.plans.bundles[other.fingerprint] = content._replace(tensors=b"torn")
+    known = GroupOffset(7, other.fold_id, 0)
+    facts = await InCharge(folds, 0).consult(facts_of(folds, known))
+    stop = where_to_start(facts, RecoveryOptions())
+    assert isinstance(stop, Stop)
+    assert "stream-rnn rollout abandon" in stop.message
+    plan = Plan.decode(folds.plans.plan, "")
+    folds.plans.plan = plan.with_request("abandon", 0, own.fold_id, known).encode()
+    facts = await InCharge(folds, 0).consult(facts_of(folds, known))
+    start = where_to_start(facts, RecoveryOptions())
+    assert isinstance(start, Start)
+    assert (start.row, start.write_group_offset, start.number) == (8, 7, 1)
+    folds.plans.plan = plan.model_copy(update={"stage": "over"}).encode()
+    facts = await InCharge(folds, 0).consult(facts_of(folds, known))
+    assert where_to_start(facts, RecoveryOptions()).row == 8  # a new bundle, without a roll-out
+    folds.plans.plan, folds.plans.bundles[other.fingerprint] = plan.encode(), content
+    folds._again_s.clear()
+    with pytest.raises(OtherFold):
+        await InCharge(folds, 0).consult(facts_of(folds, known))

@@ -68,6 +68,23 @@ def test_a_worker_does_not_take_the_partition_from_a_promoted_fold(stored):
     assert decide(stored, GroupOffset(7, OTHER, 0)).row == (8 if stored is None else 11)
 
 
+@pytest.mark.parametrize("stored", [(5, 0), None])
+def test_a_worker_does_not_take_the_partition_from_a_fold_that_an_open_roll_out_goes_on_with(
+    stored,
+):
+    """Before the first cut-over, too: its bundle may only be missing for a moment."""
+    known = GroupOffset(7, OTHER, 0)
+    stop = decide(stored, known, is_rolled_out=True)
+    assert isinstance(stop, Stop)
+    assert stop.row == 10
+    assert "an open roll-out goes on with the fold ba9876543210, whose bundle" in stop.message
+    start = decide(stored, known, is_rolled_out=True, takes_over=4)
+    assert isinstance(start, Start)
+    assert (start.publish_from, start.write_group_offset, start.number) == (7, 7, 4)
+    beaten = decide(stored, GroupOffset(7, OTHER, 0, 4), takes_over=4)
+    assert isinstance(beaten, Stop)
+
+
 def test_states_with_another_origin_do_not_count():
     """A worker that has lost the partition may have begun the promoted fold again."""
     start = decide((7, 5), GroupOffset(7, OURS, 2, 1), log_start=1)
