@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
 import faust
@@ -16,12 +17,17 @@ from stream_rnn.rollout.worker_report import (
     WorkerReport,
 )
 from stream_rnn.worker.generation import member_id
-from stream_rnn.worker.partitions import Partitions
+from stream_rnn.worker.partitions import OwnedPartition, Partitions
 from stream_rnn.worker.rollout_folds import WorkerFolds
 
 logger = logging.getLogger(__name__)
 
 IDLE_REPORT_EVERY_S = REPORT_EXPIRES_S / 4  # without a plan, and after it
+
+
+def report_of_app(folds: WorkerFolds, partitions: Partitions, app: faust.App) -> "Reporter":
+    """Return the reporter of a worker, whose consumer knows its id in the group."""
+    return Reporter(folds, partitions, lambda: member_id(app.consumer))
 
 
 class Reporter:
@@ -30,20 +36,22 @@ class Reporter:
     Args:
         folds: Folds that this worker can run.
         partitions: Partitions that it owns.
-        app: Faust app, whose consumer knows the worker's id in the group.
+        member: Function that returns the worker's id in the group; empty while it has none.
     """
 
-    def __init__(self, folds: WorkerFolds, partitions: Partitions, app: faust.App) -> None:
+    def __init__(
+        self, folds: WorkerFolds, partitions: Iterable[OwnedPartition], member: Callable[[], str]
+    ) -> None:
         self._folds = folds
         self._partitions = partitions
-        self._app = app
+        self._member = member
         self._written_as: tuple[str, Stage | None] = "", None
         self._written_s = 0.0
         self._logged = ""
 
     async def __call__(self) -> None:
         """Write the report if it is time; one that Redis refuses is logged once."""
-        member, now_s, plan = member_id(self._app.consumer), time.monotonic(), self._folds.plan
+        member, now_s, plan = self._member(), time.monotonic(), self._folds.plan
         told = member, None if plan is None else plan.stage
         is_due = told != self._written_as or now_s - self._written_s >= IDLE_REPORT_EVERY_S
         if not member or (told[1] in (None, "over") and not is_due):

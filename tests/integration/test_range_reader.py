@@ -6,7 +6,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from stream_rnn.errors import FencedError
 from stream_rnn.kafka.cluster import POLL_MS, KafkaCluster
 from stream_rnn.settings import Settings
-from stream_rnn.worker.rollout_folds import FETCH_WAIT_MS, KafkaRangeReader
+from stream_rnn.worker.range_reader import FETCH_WAIT_MS, KafkaRangeReader
 
 FETCH_BYTES = 1_048_576  # of one partition in one answer
 

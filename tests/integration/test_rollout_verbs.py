@@ -11,8 +11,8 @@ from stream_rnn.kafka.group_members import WorkerAssignor
 from stream_rnn.operate.rollout_requests import _finish_all
 from stream_rnn.operate.rollout_status import open_rollout
 from tests.integration.rollout_person import compare
-from tests.integration.started_workers import ends
-from tests.integration.streams import mixed_records
+from tests.integration.started_workers import PLACE, ends, options
+from tests.integration.streams import mixed_records, run
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -1,15 +1,17 @@
 """What workers report to a roll-out, and what it refuses because of that."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from stream_rnn.cli.rollout import _why_cold
 from stream_rnn.errors import ConfigError
 from stream_rnn.operate.rollout_status import Status
 from stream_rnn.rollout.plan import FoldName, Plan
+from stream_rnn.rollout.plan_store import MemoryPlanStore
 from stream_rnn.rollout.worker_report import WorkerReport, Workers
+from stream_rnn.settings import Settings
+from stream_rnn.worker.rollout_folds import WorkerFolds
 from stream_rnn.worker.rollout_report import Reporter
+from tests import models
 
 A, B = "a" * 12, "b" * 12
 OWN = FoldName(fold_id=A, fingerprint="a" * 64)
@@ -50,31 +52,31 @@ def test_a_report_goes_to_bytes_and_back():
     assert WorkerReport.decode(None) is None
 
 
-class CountedPlans:
+class CountedPlans(MemoryPlanStore):
     """A store that counts the reports."""
 
-    reports = 0
+    written = 0
 
-    async def put_report(self, *_given):
-        self.reports += 1
+    async def put_report(self, *given):
+        """Store a report."""
+        self.written += 1
+        await super().put_report(*given)
 
 
 async def test_a_worker_reports_at_once_what_changes_and_seldom_otherwise():
     """A thousand workers would write once a second for ever, because the plan stays in Redis."""
-    plans = CountedPlans()
-    given = {"own": A, "model": SimpleNamespace(fingerprint="a" * 64), "models": {A: None}}
-    rest = {"refused": {}, "is_json": True, "shadow": None, "plan": None}
-    folds = SimpleNamespace(plans=plans, **given, **rest)
-    coordinator = SimpleNamespace(_coordinator=SimpleNamespace(member_id="one"))
-    app = SimpleNamespace(consumer=SimpleNamespace(_thread=SimpleNamespace(_consumer=coordinator)))
-    report, plan = Reporter(folds, [], app), Plan(folds=(OWN, FoldName(fold_id=B, fingerprint="b" * 64)))  # fmt: skip
+    plans, settings = CountedPlans(), Settings.build(app="app", source="log").of_fold(needs=())
+    given = {"model": models.small(), "builder": None, "cluster": None}
+    folds = WorkerFolds(settings=settings, plans=plans, **given)
+    report = Reporter(folds, [], lambda: "one")
+    plan = Plan(folds=(OWN, FoldName(fold_id=B, fingerprint="b" * 64)))
     counts = []
     for stage in (None, "open", "dropping", "over"):
         folds.plan = stage and plan.model_copy(update={"stage": stage})
-        before = plans.reports
+        before = plans.written
         for _ in range(3):
             await report()
-        counts.append(plans.reports - before)
+        counts.append(plans.written - before)
     assert counts == [1, 3, 3, 1]
 
 
