@@ -22,8 +22,8 @@ REACHED_WITHIN_S = 60
 ATTEMPTS_WITHIN_S = 100  # another fault may end the worker first
 TOOL_WITHIN_S = 60  # for each verb
 IN_A_CUT_OVER = (
-    Point.PAUSED, Point.BEGUN, Point.OFFSET_SENT, Point.CUT_OVER, Point.STATE_READ,
-    Point.GROUP_OFFSET_READ, Point.POSITIONED, Point.DECODED, Point.STEPPED, Point.COMMITTED,
+    Point.PAUSED, Point.BEGUN, Point.OFFSET_SENT, Point.CUT_OVER, Point.DECODED, Point.STEPPED,
+    Point.PUBLISHED, Point.COMMITTED,
 )  # fmt: skip
 OF_A_CANDIDATE = (
     Point.POSITIONED, Point.FIRST_POSITION_WRITTEN, Point.DECODED, Point.LOADED, Point.STEPPED,

@@ -33,7 +33,7 @@ REACHED_WITHIN_S = 90
 PROMOTED_WITHIN_S = 200
 
 
-def points_of(role: str, delivery: str) -> list[tuple[str, str]]:
+def points_of(role: str) -> list[tuple[str, str]]:
     """Return the role and the fault of each worker."""
     if role == "plan":
         return [(f"plan:{call}", call) for call in OF_THE_PLAN]
@@ -41,9 +41,7 @@ def points_of(role: str, delivery: str) -> list[tuple[str, str]]:
         "candidate": OF_A_CANDIDATE, "start": OF_A_START, "finish": OF_A_CUT_OVER,
         "promote": OF_A_CUT_OVER + AFTER_IT, "back": OF_A_CUT_OVER + AFTER_IT,
     }[role]  # fmt: skip
-    transactions = (Point.BEGUN, Point.OFFSET_SENT)
-    is_exact = delivery == "exactly_once"
-    return [(role, point) for point in points if is_exact or point not in transactions]
+    return [(role, point) for point in points]
 
 
 async def until_only_the_new_fold_is_in_charge(episode) -> None:
@@ -87,7 +85,7 @@ async def test_a_worker_may_die_at_every_point_of_a_roll_out(role, delivery, tmp
         crew.size = 1
         for worker in list(crew.working):
             await crew.kill(worker)
-        for name, point in points_of(role, delivery):
+        for name, point in points_of(role):
             crew.size = 0
             for worker in list(crew.working):
                 await crew.kill(worker)
