@@ -24,10 +24,12 @@ class Worker(WorkerProcess):
     Attributes:
         is_mute: Whether the worker cannot write its log.
         is_leaving: Whether the crew has killed or terminated the worker.
+        has_program: Whether it runs a program of its own, which waits for its crash point.
     """
 
     is_mute = False
     is_leaving = False
+    has_program = False
 
     def tail(self) -> str:
         """Return the end of the worker's log."""
@@ -100,6 +102,7 @@ class Crew:
         program_option = {"program": program or self.program} if program or self.program else {}
         worker = Worker(name, all_options, self.directory, environment, **program_option)
         worker.is_mute = is_mute
+        worker.has_program = program is not None
         self.all.append(worker)
         self.working.append(worker)
         return worker
@@ -153,10 +156,10 @@ class Crew:
             await asyncio.sleep(0.05)
         return False
 
-    async def choose_victim(self, but: Worker | None = None) -> Worker:
-        """Choose a worker, if possible one that owns partitions, and never the one excluded."""
+    async def choose_victim(self) -> Worker:
+        """Choose a worker, if possible one that owns partitions, and that waits for no crash point."""
         await self.wait_for_owners()
-        workers = [w for w in self.owners() if w is not but] or self.working
+        workers = [w for w in self.owners() if not w.has_program] or self.owners() or self.working
         return self.draw.choice(sorted(workers, key=lambda w: w.name))
 
     def stop_tending(self, worker: Worker) -> bool:

@@ -103,7 +103,7 @@ async def _inject_into_owner(world: World, role: str, injected: str) -> Worker |
         worker = crew.start(injected, program=(PROGRAM, role))
         crew.size -= 1  # so that the worker gets partitions
         try:
-            await crew.kill(await crew.choose_victim(but=worker))
+            await crew.kill(await crew.choose_victim())
             if role == "candidate" and await crew.until_logged(worker, "fold ready", 20):
                 await world.rollout.reach("warming", 0)  # where a first position is written
             reached = await crew.until_logged(worker, "fault injected", REACHED_WITHIN_S)
