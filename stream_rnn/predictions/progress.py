@@ -76,6 +76,11 @@ class PartitionProgress:
             self.numbers[source] = number
         return True
 
+    def is_behind(self, source: SourcePartition, offset: int, number: int) -> bool:
+        """Return whether a prediction that was not read before is dropped for its number alone."""
+        last = self.last.get(source)
+        return number < self.numbers.get(source, 0) and last is not None and offset > last
+
     def metadata(self) -> str:
         """Return the last source offsets, and the numbers, as metadata of the committed offset.
 

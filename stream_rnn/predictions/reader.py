@@ -241,6 +241,8 @@ class PredictionReader(AsyncIterator[Prediction]):
             raise
         if not is_new:
             self.counts.duplicates += 1
+            if progress.is_behind(place, source.offset, number):
+                self.counts.note_behind(place, source.offset, number, progress.numbers[place])
             return None
         self.counts.yielded += 1
         self.record, self._source_topic = record, source.topic

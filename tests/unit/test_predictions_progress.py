@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.predictions.counts import BEHIND_MAX, CAUSES_MAX, Counts
 from stream_rnn.predictions.progress import (
     METADATA_BYTES_MAX,
     SOURCES_MAX,
@@ -122,3 +123,21 @@ def test_the_memory_of_sources_is_bounded():
         progress.admit(SourcePartition("a", "t", partition), 1)
     with pytest.raises(ConfigError, match=str(SOURCES_MAX)):
         progress.admit(SourcePartition("a", "t", SOURCES_MAX), 1)
+
+
+def test_predictions_that_are_dropped_for_their_number_alone_are_reported(caplog):
+    """An app that has lost its group offset and plan begins its numbers again, and would fall silent."""
+    progress, counts, source = PartitionProgress(0), Counts(), SOURCE
+    assert progress.admit(source, 4, 3)
+    for offset in range(2, 5 + 2 * BEHIND_MAX):
+        assert not progress.admit(source, offset, 2)
+        if progress.is_behind(source, offset, 2):
+            counts.note_behind(source, offset, 2, progress.numbers[source])
+    assert caplog.text.count("is older than number 3, which was read before") == 1
+    assert f"dropped {BEHIND_MAX} predictions of events[3]" in caplog.text
+    assert "the last one has offset 1004 and number 2" in caplog.text
+    assert not progress.is_behind(source, 4, 2)  # it was read before
+    assert not progress.is_behind(source, 9000, 3)
+    for number in range(2 * CAUSES_MAX):  # bounded, whatever a topic contains
+        counts.note_behind(source._replace(partition=number), 5, 2, 3)
+    assert len(counts._behind) == CAUSES_MAX
