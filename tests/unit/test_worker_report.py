@@ -4,6 +4,7 @@ import pytest
 
 from stream_rnn.cli.rollout import _why_cold
 from stream_rnn.errors import ConfigError
+from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.operate.rollout_status import Status
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import MemoryPlanStore
@@ -66,7 +67,7 @@ class CountedPlans(MemoryPlanStore):
 async def test_a_worker_reports_at_once_what_changes_and_seldom_otherwise():
     """A thousand workers would write once a second for ever, because the plan stays in Redis."""
     plans, settings = CountedPlans(), Settings.build(app="app", source="log").of_fold(needs=())
-    given = {"model": models.small(), "builder": None, "cluster": None}
+    given = {"model": with_fingerprint(models.small()), "builder": None, "cluster": None}
     folds = WorkerFolds(settings=settings, plans=plans, **given)
     report = Reporter(folds, [], lambda: "one")
     plan = Plan(folds=(OWN, FoldName(fold_id=B, fingerprint="b" * 64)))
