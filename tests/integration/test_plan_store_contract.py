@@ -99,7 +99,7 @@ async def test_what_no_worker_writes_is_no_report(redis, app_id):
 
 async def test_a_large_value_of_another_program_is_not_transferred(redis, app_id):
     """The plan is read once a second by each worker; Redis answers with its size alone."""
-    store, size = in_redis(redis, app_id), 100_000_000
+    store, size = in_redis(redis, app_id), 20_000_000
     await redis.eval(
         "redis.call('HSET', KEYS[1], 'plan', string.rep('x', ARGV[1]))"
         "redis.call('SET', KEYS[2], string.rep('x', ARGV[1]))",
