@@ -106,10 +106,6 @@ def known_group_offset(facts: Facts) -> GroupOffset | None:
     of_output = None
     if last is not None and _counts(last, facts):
         of_output = GroupOffset(last.offset + 1, last.fold_id, last.origin, last.number)
-    elif facts.group_offset is None and last is None and facts.last_promoted is not None:
-        # Retention has removed the outputs; a position is never beyond the group offset.
-        position = max(facts.stored.position or 0, facts.other_position)
-        of_output = replace(facts.last_promoted, offset=position) if position else None
     if facts.group_offset is None and of_output is not None:
         positions = facts.stored.position or 0, facts.other_position
         promoted = facts.last_promoted

@@ -95,12 +95,7 @@ class Stop:
 def where_to_start(facts: Facts, options: RecoveryOptions) -> Start | Stop:
     """Decide where a partition starts, by the first row of the recovery table that fits."""
     group_offset = known_group_offset(facts)
-    if group_offset is None:
-        decision, last = _decide(facts, options, None), facts.last_promoted
-        if isinstance(decision, Stop) or last is None:
-            return decision
-        return replace(decision, number=last.number)  # readers drop predictions with a lower one
-    if not (group_offset.number or facts.takes_over):
+    if group_offset is None or not (group_offset.number or facts.takes_over):
         return _decide(facts, options, group_offset)
     stored, names_us = facts.stored, group_offset.fold_id == facts.fold_id
     number = group_offset.number if names_us else facts.takes_over

@@ -1,7 +1,7 @@
 """Which fold is in charge of a partition: the one that the group offset names, if a worker has it.
 
 The plan is read after the group offset, because a plan that is older than the group offset could
-lack the bundle that the group offset names.  It is read only if Kafka has no group offset, or
+lack the bundle that the group offset names.  It is read only if Kafka has lost the group offset, or
 if the group offset names a fold that this worker has not loaded.  So a plan that another program has
 damaged stops no worker that can go on without it.
 """
@@ -9,7 +9,6 @@ damaged stops no worker that can go on without it.
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from stream_rnn.errors import ConfigError
 from stream_rnn.fold.facts import Facts, known_group_offset
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
@@ -92,12 +91,15 @@ class InCharge:
             OtherFold: Another fold that this worker can run is in charge.
             ConfigError: The decision needs the plan, and another program has written it.
         """
-        fold_id, is_lost = self._in_charge(facts), facts.group_offset is None
+        known = known_group_offset(facts)
+        fold_id = self._in_charge(known)
+        is_lost = facts.group_offset is None and facts.last_output is not None
         if is_lost or not self.folds.has(fold_id):
-            plan = await self._read_plan(facts)
+            plan = await self.folds.read_plan()
             if is_lost and plan is not None:
                 facts = await self._with_promoted(facts, plan)
-            known, fold_id = known_group_offset(facts), self._in_charge(facts)
+            known = known_group_offset(facts)
+            fold_id = self._in_charge(known)
             if not self.folds.has(fold_id):
                 assert known is not None, "a worker has its own bundle"
                 facts = without_fold_in_charge(facts, plan, self.partition, known)
@@ -106,42 +108,18 @@ class InCharge:
             raise OtherFold(fold_id)
         return facts
 
-    def _in_charge(self, facts: Facts) -> str:
+    def _in_charge(self, known: GroupOffset | None) -> str:
         """Return the id of the fold in charge; the own one if no fold has written a group offset."""
-        known = known_group_offset(facts)
-        if known is not None:
-            return known.fold_id or self.folds.own
-        last = facts.last_promoted
-        is_there = last is not None and last.fold_id is not None and self.folds.has(last.fold_id)
-        return last.fold_id or "" if last is not None and is_there else self.folds.own
-
-    async def _read_plan(self, facts: Facts) -> Plan | None:
-        """Read the plan; a damaged one stops no worker if nothing shows that it was needed before."""
-        try:
-            return await self.folds.read_plan()
-        except ConfigError:
-            if facts.group_offset is None and facts.last_output is None:
-                return None
-            raise
+        return self.folds.own if known is None or known.fold_id is None else known.fold_id
 
     async def _with_promoted(self, facts: Facts, plan: Plan) -> Facts:
-        """Return the facts of a partition whose group offset is lost.
-
-        Without outputs, which retention may have removed, the number is that of the last request:
-        readers may have seen it, and drop predictions with a lower one.
-        """
+        """Return the facts of a partition whose group offset is lost."""
         promoted, last = plan.promotes.get(self.partition), None
         stored = {f: await self.folds.store(f, self.partition).read() for f in plan.fold_ids}
-        if facts.last_output is None:
-            requests = [promoted, plan.requests.get(self.partition)]
-            given = [one for one in requests if one is not None]
-            promoted = max(given, key=lambda request: request.number, default=None)
         if promoted is not None:
             origin = promoted.origin
             if origin is None and promoted.fold_id in stored:
                 origin = stored[promoted.fold_id].origin
-            if origin is None and facts.last_output is None:
-                origin = facts.log_start
             if origin is not None:
                 last = GroupOffset(0, promoted.fold_id, origin, promoted.number)
         position = max(one.position or 0 for one in stored.values())

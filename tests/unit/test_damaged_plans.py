@@ -1,7 +1,6 @@
 """What a worker does with a plan, a bundle or a request that is damaged, or meant for another worker."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
@@ -16,8 +15,6 @@ from stream_rnn.rollout.in_charge import InCharge, OtherFold
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import MemoryPlanStore
 from stream_rnn.settings import Settings
-from stream_rnn.store.memory_store import MemoryStore
-from stream_rnn.store.state import FirstPosition, StoredPosition
 from stream_rnn.worker.rollout_folds import WorkerFolds
 from tests import models
 
@@ -152,24 +149,3 @@ async def test_a_bundle_that_cannot_be_loaded_lets_nobody_take_over_silently(fol
     folds._again_s.clear()
     with pytest.raises(OtherFold):
         await InCharge(folds, 0).consult(facts_of(folds, known))
-
-
-@pytest.mark.parametrize("has_states", [True, False])
-async def test_the_number_does_not_fall_if_kafka_has_lost_the_group_offset_and_all_outputs(folds, has_states):  # fmt: skip
-    """Readers that have committed a number would drop every prediction with a lower one."""
-    plan = Plan.decode(folds.plans.plan, "")
-    own, other = plan.fold_ids
-    plan = plan.with_request("promote", 0, other, GroupOffset(5, own, 0), 0)
-    plan = plan.with_request("finish", 0, other, GroupOffset(5, other, 0, 1))
-    folds.plans.plan = plan.encode()
-    stores = {own: MemoryStore(), other: MemoryStore()}
-    for fold, position in ((own, 5), (other, 7)) if has_states else ():
-        await stores[fold].start(StoredPosition(), FirstPosition(position, 0, 1, "n"))
-    folds.builder = SimpleNamespace(store=lambda fold, _: stores[fold])
-    with pytest.raises(OtherFold, match=other):
-        await InCharge(folds, 0).consult(facts_of(folds))
-    given = replace(facts_of(folds), fold_id=other, stored=await stores[other].read())
-    start = where_to_start(await InCharge(folds, 0).consult(given), RecoveryOptions())
-    assert isinstance(start, Start)
-    assert (start.row, start.number) == ((9, 2) if has_states else (4, 2))
-    assert start.publish_from == start.write_group_offset == (7 if has_states else 0)
