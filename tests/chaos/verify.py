@@ -158,9 +158,9 @@ def verify(outcome: PartitionOutcome, bundles: Sequence[str], settings: Settings
     main = truths.of(truths.main, 0)
     findings = Findings(outcome.partition, len(outcome.records), len(main.predictions), len(outcome.predictions))  # fmt: skip
     exactly_once = settings.delivery == "exactly_once"
-    answered = _predictions(outcome, truths, findings, exactly_once=exactly_once)
+    numbers = _predictions(outcome, truths, findings, exactly_once=exactly_once)
     _formats(outcome, settings, findings)
-    answered |= _dead_letters(outcome, truths, findings, exactly_once=exactly_once)
+    answered = numbers.read | _dead_letters(outcome, truths, findings, numbers)
     for offset in sorted({*main.predictions, *main.dead_letters} - answered):
         told = main.dead_letters.get(offset)
         key = main.predictions.get(offset, {}).get("key")
@@ -188,8 +188,8 @@ def _positions(
 
 def _predictions(
     outcome: PartitionOutcome, truths: Truths, findings: Findings, *, exactly_once: bool
-) -> set[int]:
-    """Compare the predictions; return the offsets of those that a reader yields."""
+) -> Numbers:
+    """Compare the predictions; return the numbers of their cut-overs."""
     seen: dict[tuple[int, str, int], bytes | None] = {}
     folds: dict[int, str] = {}
     numbers = Numbers(findings.add, exactly_once=exactly_once)
@@ -211,7 +211,7 @@ def _predictions(
     if outcome.known is not None:
         numbers.end(outcome.known)
     findings.cut_overs = numbers.changes
-    return numbers.read
+    return numbers
 
 
 def _value(output: Output, fold: str, truths: Truths, findings: Findings) -> None:
@@ -248,7 +248,7 @@ def _formats(outcome: PartitionOutcome, settings: Settings, findings: Findings) 
 
 
 def _dead_letters(
-    outcome: PartitionOutcome, truths: Truths, findings: Findings, *, exactly_once: bool
+    outcome: PartitionOutcome, truths: Truths, findings: Findings, numbers: Numbers
 ) -> set[int]:
     """Compare the dead letters; return the offsets that have one."""
     reasons: dict[int, str] = {}
@@ -256,17 +256,31 @@ def _dead_letters(
     findings.skipped = len(truths.of(truths.main, 0).dead_letters)
     for output in outcome.dead_letters:
         offset, reason = output.source_offset, output.headers["sr-error"]
-        fold = output.headers.get("sr-fold", truths.main)
-        expected = truths.of(fold, output.origin).dead_letters.get(offset)
-        if reason != expected:
-            kind = "unfounded" if expected is None else "different"
-            findings.add(kind, offset, f"dead letter {reason}, not {expected}")
+        folds = _folds_of(output, truths, numbers)
+        expected = {truths.of(fold, output.origin).dead_letters.get(offset) for fold in folds}
+        if reason not in expected:
+            kind = "unfounded" if expected == {None} else "different"
+            findings.add(kind, offset, f"dead letter {reason}, not {expected}, of {folds}")
         if offset in reasons:
             findings.repeated += 1
-        if exactly_once and (offset in reasons or offset in predicted):
+        if numbers.exactly_once and (offset in reasons or offset in predicted):
             findings.add("duplicated", offset, f"dead letter {reason}")
         reasons[offset] = reason
     return set(reasons)
+
+
+def _folds_of(output: Output, truths: Truths, numbers: Numbers) -> list[str]:
+    """Return the fold of a dead letter, or all folds that it may be of.
+
+    Without transactions it has no header with its fold, only the number of the cut-over before it,
+    which may have no prediction to tell the fold.
+    """
+    if fold := output.headers.get("sr-fold"):
+        return [fold]
+    if not output.number:
+        return [truths.main]
+    fold = numbers.folds.get(output.number)
+    return list(truths.models) if fold is None else [fold]
 
 
 def _states(
