@@ -2,7 +2,7 @@
 
     python -m tests.chaos --minutes 30 --seed 7
     python -m tests.chaos --faults 12 --kind redis-restart-old --kind kill
-    python -m tests.chaos --roll-out --each --records 1000000 --promotes 100
+    python -m tests.chaos --roll-out --each --faults 7 --rate 150 --records 1000000 --promotes 100
     python -m tests.chaos --minutes 10 --bootstrap-servers k1:9092 --redis-url redis://r1:6379/5
 
 On servers of your own, faults touch only workers, the group and the fold's own keys.  All names on
