@@ -13,7 +13,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -163,8 +162,10 @@ class KafkaPublisher:
 
     async def _send_to(self, topic: str, messages: Sequence[Message]) -> None:
         output = TopicPartition(topic, self._partition)
-        at_batch = partial(self._at_crash_point, Point.BATCH_SENT)
-        await send_messages(self._producer, output, messages, self._settings, at_batch)
+        await send_messages(
+            *(self._producer, output, messages, self._settings),
+            on_batch=lambda: self._at_crash_point(Point.BATCH_SENT),
+        )
 
 
 async def _no_owner_check() -> None:
