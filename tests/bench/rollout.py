@@ -5,7 +5,6 @@ in charge; events at a constant rate give the latency and the pauses.
 """
 
 import asyncio
-import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,17 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import torch
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_rnn.errors import StreamRNNError
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
-from stream_rnn.operate import rollout_requests, rollout_start
-from stream_rnn.operate.rollout_status import OpenRollout, open_rollout
+from stream_rnn.operate.rollout_status import open_rollout
 from stream_rnn.settings import Settings
 from tests.bench.contenders import AT_LEAST_ONCE, WORKER, Contender, RunOptions
 from tests.bench.environment import (
@@ -38,87 +34,14 @@ from tests.bench.environment import (
 from tests.bench.latency_command import start_process
 from tests.bench.load import SPEC, Load, bundle_of, create, fill
 from tests.bench.rates import Processes
-from tests.bench.rollout_reader import Arrivals, end_reader, start_reader, wall_s
+from tests.bench.rollout_figures import PARTITIONS, RATE, Figures, table_of
+from tests.bench.rollout_person import POLL_EVERY_S, WITHIN_S, Person
+from tests.bench.rollout_reader import end_reader, start_reader, wall_s
 
-PARTITIONS = 4
-RATE = 10_000
-WITHIN_S = 240.0
 BACKLOG = 200_000
 FIRST_EVENTS = 20_000
 FLOOD_S = 5.0  # longer than a window, because it begins before that
 SETTLE_S = 2.0  # after a change, before it is measured
-POLL_EVERY_S = 0.2
-STATES = ("without", "warming", "warm")
-
-
-@dataclass(slots=True)
-class Figures:
-    """What is measured.
-
-    Attributes:
-        windows: Windows of the wall clock, by the state of the candidate.
-        rates: Events/s of the fold in charge with a backlog, without a candidate and with a warm one.
-        warm_s: Seconds that each candidate took to get warm.
-        promotes_s: Seconds from each promote until it was done in all partitions.
-        arrivals: Arrivals of predictions.
-    """
-
-    windows: dict[str, list[tuple[float, float]]] = field(
-        default_factory=lambda: {state: [] for state in STATES}
-    )
-    rates: dict[str, list[float]] = field(default_factory=lambda: {"without": [], "warm": []})
-    warm_s: list[float] = field(default_factory=list)
-    promotes_s: list[float] = field(default_factory=list)
-    arrivals: Arrivals | None = None
-
-
-@dataclass(slots=True)
-class Person:
-    """A person who rolls the new bundle out, and back."""
-
-    rollout: OpenRollout
-    new: OpenRollout
-    new_fold: str = ""
-
-    async def start(self) -> None:
-        """Start a roll-out; a worker reports once a second, so the first tries may be refused."""
-        deadline = time.monotonic() + WITHIN_S
-        while True:
-            try:
-                proposal = await rollout_start.propose(self.new)
-                plan = await rollout_start.start(self.new, proposal)
-            except StreamRNNError:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(1)
-            else:
-                self.new_fold = plan.fold_ids[1]
-                return
-
-    async def is_warm(self) -> bool:
-        """Return whether the candidate is near the group offset of each partition."""
-        lags = [p.lag(self.new_fold) for p in (await self.rollout.status()).partitions]
-        near = self.rollout.settings.batch_events_max
-        return all(lag is not None and lag <= near for lag in lags)
-
-    async def until_warm(self, within_s: float = WITHIN_S) -> bool:
-        """Wait until the candidate is warm; return whether it is."""
-        deadline = time.monotonic() + within_s
-        while not await self.is_warm():
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(POLL_EVERY_S)
-        return True
-
-    async def promote(self, fold: str) -> None:
-        """Promote a fold, and wait until it is in charge of all partitions."""
-        made = await rollout_requests.promote(self.rollout, fold)
-        if failed := await rollout_requests.wait_for(self.rollout, made, WITHIN_S):
-            raise RuntimeError(f"a promote failed: {failed}")
-
-    async def finish(self) -> None:
-        """Drop the states of the fold that is not in charge."""
-        await rollout_requests.finish(self.rollout, WITHIN_S)
 
 
 @dataclass(slots=True)
@@ -309,44 +232,6 @@ async def open_bench(
         await consumer.stop()
 
 
-def _table(figures: Figures) -> tuple[list[str], dict[str, Any]]:
-    """Return the lines to print, and the figures for JSON."""
-    arrivals = figures.arrivals
-    assert arrivals is not None, "the run has ended"
-    p99 = {}
-    for state in STATES:
-        delays = arrivals.delays_ms(figures.windows[state])
-        p99[state] = float(np.quantile(delays, 0.99)) if len(delays) else float("nan")
-    without, warm = (statistics.mean(figures.rates[state]) for state in ("without", "warm"))
-    pauses = sorted(arrivals.pauses_s().values())
-    first_s, last_s = figures.windows["warm"][-1]
-    usual = float(np.quantile(arrivals.gaps_s(first_s, last_s), 0.99))
-    fold = p99["without"]
-    shown = [f"{p99[state]:.0f} {state} ({p99[state] / fold:.2f} x)" for state in STATES]
-    rates = f"{without:,.0f} without, {warm:,.0f} warm ({warm / without:.2f} x)"
-    middle, most = statistics.median(pauses), np.quantile(pauses, 0.99)
-    spread = f"worst {pauses[-1]:.2f}, p99 {most:.2f}, median {middle:.2f}"
-    promotes = figures.promotes_s
-    times = f"worst {max(promotes):.1f}, median {statistics.median(promotes):.1f}"
-    rows = {
-        f"p99 at {RATE:,} events/s by the state of the candidate, ms": ", ".join(shown),
-        "events/s of the fold in charge with a backlog": rates,
-        f"pause of {len(pauses)} cut-overs in {len(promotes)} promotes, s": spread,
-        "p99 between two fetches of a partition without a cut-over, s": f"{usual:.2f}",
-        f"from a promote until it is done in {PARTITIONS} partitions, s": times,
-        "until the candidate was warm, s": ", ".join(f"{s:.0f}" for s in figures.warm_s),
-    }
-    result = {
-        "p99_ms": p99,
-        "rates": figures.rates,
-        "pauses_s": pauses,
-        "promotes_s": figures.promotes_s,
-        "warm_s": figures.warm_s,
-    }
-    table = ["| figure | value |", "|---|---|", *(f"| {n} | {v} |" for n, v in rows.items())]
-    return table, result
-
-
 @click.command("rollout")
 @common_options
 @click.option("--seconds", type=click.FloatRange(2, 600), default=10.0, show_default=True, help="Length of each window in seconds.")  # fmt: skip
@@ -363,6 +248,6 @@ def rollout_command(seconds: float, rounds: int, promotes: int, limit_s: float, 
             return await measured.run(rounds, promotes, limit_s)
 
     began_s = time.monotonic()
-    table, result = _table(run_with_servers(options, work))
+    table, result = table_of(run_with_servers(options, work))
     table.append(f"| duration of this measurement, s | {time.monotonic() - began_s:.0f} |")
     write({"machine": machine(), "delivery": delivery, **result}, table, out)

@@ -72,6 +72,42 @@ class EpisodeResult:
         return "\n".join(f"{at:7.1f} s  {text}  C={c}" for at, text, c in self.story)
 
 
+def _settings_of(plan: Plan, app: str, servers: Servers, bundle: str) -> Settings:
+    """Return the settings of the workers, with the servers' own addresses."""
+    return Settings.build(
+        app=app,
+        source=f"{app}-in",
+        predictions=f"{app}-out",
+        bundle=bundle,
+        bootstrap_servers=servers.bootstrap_servers,
+        redis_url=servers.redis_url,
+        delivery=plan.delivery,
+        **plan.settings,
+    )
+
+
+def _worker_options(plan: Plan, settings: Settings, servers: Servers) -> dict[str, str]:
+    """Return the options of the workers, which reach the servers by proxies."""
+    options = {
+        "app": settings.app,
+        "source": settings.source,
+        "predictions": settings.predictions,
+        "bundle": settings.bundle,
+        "bootstrap_servers": servers.proxied_kafka,
+        "redis_url": servers.proxied_redis,
+        "delivery": plan.delivery,
+        "redis_timeout_s": "2",
+        "redis_retry_s": "20",
+        "kafka_timeout_s": "15",
+        **{name: str(value) for name, value in plan.settings.items()},
+    }
+    if plan.is_framed:
+        options["schema_registry_url"] = servers.registry.url
+        options["schema_registry_timeout_s"] = str(TIMEOUT_S)
+        options["schema_registry_retry_s"] = str(RETRY_S)
+    return options
+
+
 class Episode:
     """Runs a plan.
 
@@ -104,38 +140,13 @@ class Episode:
         self._lanes = {lane: asyncio.Lock() for lane in LANES}
         self.scripted: Callable[[], Awaitable[None]] | None = None
         bundles = make_bundles(directory / "bundles", overflows=plan.overflows)
-        self.settings = Settings.build(
-            app=app,
-            source=f"{app}-in",
-            predictions=f"{app}-out",
-            bundle=bundles[0],
-            bootstrap_servers=servers.bootstrap_servers,
-            redis_url=servers.redis_url,
-            delivery=plan.delivery,
-            **plan.settings,
-        )
+        self.settings = _settings_of(plan, app, servers, bundles[0])
         if plan.is_framed:
             self.schemas = directory / f"{app}.schemas.jsonl"  # written at the end, for the oracle
             self.settings = self.settings.replace(schemas=str(self.schemas))
         self.topics = Topics(self.settings, plan.log.partitions)
         self.result = EpisodeResult(plan, self.settings, bundles)
-        options = {
-            "app": app,
-            "source": self.settings.source,
-            "predictions": self.settings.predictions,
-            "bundle": bundles[0],
-            "bootstrap_servers": servers.proxied_kafka,
-            "redis_url": servers.proxied_redis,
-            "delivery": plan.delivery,
-            "redis_timeout_s": "2",
-            "redis_retry_s": "20",
-            "kafka_timeout_s": "15",
-            **{name: str(value) for name, value in plan.settings.items()},
-        }
-        if plan.is_framed:
-            options["schema_registry_url"] = servers.registry.url
-            options["schema_registry_timeout_s"] = str(TIMEOUT_S)
-            options["schema_registry_retry_s"] = str(RETRY_S)
+        options = _worker_options(plan, self.settings, servers)
         logs = directory / app
         logs.mkdir(parents=True)
         session_s = SESSION_TIMEOUT_S if servers.own_kafka else OUR_SESSION_TIMEOUT_S

@@ -219,19 +219,24 @@ async def _put_new_bundle(world: World) -> None:
     world.note("the new bundle is in Redis again")
 
 
-@fault("rollout", "keys")
-async def worker_without_the_bundle(world: World) -> bool:
-    """A worker finds no bundle of the candidate in Redis, until somebody puts it there again."""
-    await world.crew.wait_for_owners()
-    await _delete(world, _bundle_keys(world)[1])
+async def _refuse_until_it_is_there_again(world: World) -> bool:
+    """Start a worker that cannot load the new bundle, and put the bundle there later."""
     worker = world.crew.start()
     refused = await world.crew.until_logged(worker, "cannot run fold", 20)
-    world.note(f"{worker.name} has not the bundle: {refused}")
+    world.note(f"{worker.name} cannot load the new bundle: {refused}")
     await asyncio.sleep(world.draw.uniform(0, 3))
     await _put_new_bundle(world)
     if worker in world.crew.working:
         await world.crew.terminate(worker)
     return refused
+
+
+@fault("rollout", "keys")
+async def worker_without_the_bundle(world: World) -> bool:
+    """A worker finds no bundle of the candidate in Redis, until somebody puts it there again."""
+    await world.crew.wait_for_owners()
+    await _delete(world, _bundle_keys(world)[1])
+    return await _refuse_until_it_is_there_again(world)
 
 
 @fault("rollout", "keys")
@@ -242,14 +247,7 @@ async def bundle_that_fails_to_load(world: World) -> bool:
     key = _bundle_keys(world)[1]
     torn = await ask_own(world, "HSET", key, "tensors", b"\x08" + b"\0" * 63)
     world.note(f"HSET {key} tensors {torn!r}")
-    worker = world.crew.start()
-    refused = await world.crew.until_logged(worker, "cannot run fold", 20)
-    world.note(f"{worker.name} cannot load the bundle: {refused}")
-    await asyncio.sleep(world.draw.uniform(0, 3))
-    await _put_new_bundle(world)
-    if worker in world.crew.working:
-        await world.crew.terminate(worker)
-    return refused
+    return await _refuse_until_it_is_there_again(world)
 
 
 @fault("rollout", trims=True, weight=3)

@@ -13,7 +13,7 @@ from tests.chaos import (  # noqa: F401  # registers the kinds of faults
     faults_of_rollout,
     faults_of_workers,
 )
-from tests.chaos.faults import FAULTS, impossible_needs
+from tests.chaos.faults import FAULTS, Fault, impossible_needs
 from tests.chaos.log import DISTRIBUTIONS, LogPlan
 
 
@@ -102,32 +102,19 @@ def plan(
     draw = random.Random(seed)
     log = LogPlan(seed, draw.choice(DISTRIBUTIONS), draw.choice([1, 2, 4, 4]), draw.random() < 0.5)
     drawn_delivery = draw.choices(["exactly_once", "at_least_once"], [5, 1])[0]
-    settings = {
-        "batch_events_max": draw.choice([37, 300, 2000, 4096]),
-        "cache_bytes_max": draw.choice([0, 30_000, 64_000_000]),
-        "idle_check_s": 1,
-        "state_ttl": draw.choice(["", 60, 3600]),
-        "rounds_max": draw.choice([40, 4096]),
-        "sweep_interval_s": 0.2,
-    }
+    settings = _draw_settings(draw)
     trims = not kinds and draw.random() < 0.2
-    possible = [
-        fault
-        for _, fault in sorted(FAULTS.items())
-        if not fault.needs
-        & {*without, *impossible_needs(on_cluster=on_cluster, rolls_out=rolls_out)}
-        and (not kinds or fault.name in kinds)
-        and not (fault.long and not kinds)
-        and (kinds or not (fault.loses_redis if trims else fault.trims))
-    ]
+    impossible = {*without, *impossible_needs(on_cluster=on_cluster, rolls_out=rolls_out)}
+    possible = _possible(kinds, impossible, trims=trims)
     schedule = tuple(
         ScheduledFault(draw.uniform(0.1, 2), name, draw.randrange(2**31))
         for name in _draw_names(draw, possible, faults, in_turn=bool(kinds))
     )
     workers = draw.choice([1, 2, 2, 3, 4])
+    if overflows is None:
+        overflows = rolls_out and random.Random(f"{seed} overflows").random() < 0.2
     if rolls_out:  # each worker gets partitions, so that its moment comes
         workers = min(workers, log.partitions)
-    settings = {name: value for name, value in settings.items() if value != ""}
     if not rolls_out:  # which needs predictions in JSON
         settings |= _draw_format(random.Random(f"{seed} format"))
     return Plan(
@@ -140,10 +127,33 @@ def plan(
         settings=settings,
         schedule=schedule,
         rolls_out=rolls_out,
-        overflows=rolls_out and random.Random(f"{seed} overflows").random() < 0.2
-        if overflows is None
-        else overflows,
+        overflows=overflows,
     )
+
+
+def _draw_settings(draw) -> dict[str, object]:
+    """Draw the settings of the workers; the empty ones are left out."""
+    settings = {
+        "batch_events_max": draw.choice([37, 300, 2000, 4096]),
+        "cache_bytes_max": draw.choice([0, 30_000, 64_000_000]),
+        "idle_check_s": 1,
+        "state_ttl": draw.choice(["", 60, 3600]),
+        "rounds_max": draw.choice([40, 4096]),
+        "sweep_interval_s": 0.2,
+    }
+    return {name: value for name, value in settings.items() if value != ""}
+
+
+def _possible(kinds: Collection[str], impossible: Collection[str], *, trims: bool) -> list[Fault]:
+    """Return the faults that an episode may have, by their names in order."""
+    return [
+        fault
+        for _, fault in sorted(FAULTS.items())
+        if not fault.needs & {*impossible}
+        and (not kinds or fault.name in kinds)
+        and not (fault.long and not kinds)
+        and (kinds or not (fault.loses_redis if trims else fault.trims))
+    ]
 
 
 def _draw_format(draw) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The comparison of the folds of a roll-out on real topics: what is read, and what is said."""
+"""The comparison of the folds of a roll-out on real topics: what it reads, and what it prints."""
 
 import asyncio
 import contextlib

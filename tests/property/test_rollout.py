@@ -50,7 +50,7 @@ def test_a_roll_out_loses_and_doubles_nothing(delivery, faults):
     "losses", [KAFKA, [*KAFKA, *REDIS, *PERSON], RETENTION, [*RETENTION, "overtake"]]
 )
 def test_what_kafka_loses_decides_nothing_silently(delivery, losses):
-    """A lost group offset keeps the fold in charge; a removed history stops, or begins the candidate anew."""
+    """A lost group offset keeps the fold in charge; a removed history stops, or the candidate begins again."""
     assert explore(delivery, [*FAULTS, *losses, *PERSON], steps=2 * STEPS) > 1
 
 

@@ -1,10 +1,11 @@
-"""Fixtures of several unit tests: a log that a worker has folded, and one that is evaluated."""
+"""Fixtures of several unit tests: a log that a worker has folded, one that is evaluated, and bundles."""
 
 import asyncio
 
 import pytest
 
 from stream_rnn.model.bundle import save_bundle
+from stream_rnn.rollout.bundles import read_bundle_bytes
 from tests import models, plain_networks
 from tests.audited import records_of, settings_of
 from tests.memory_topics import Folded, fold
@@ -81,3 +82,13 @@ def registry():
     """Run a schema registry without schemas."""
     with RegistryServer() as server:
         yield server
+
+
+@pytest.fixture
+def bundles(tmp_path):
+    """Return two models with the bytes of their bundles."""
+    made = []
+    for seed in (1, 2):
+        save_bundle(models.small("gru", seed=seed), tmp_path / str(seed))
+        made.append(read_bundle_bytes(tmp_path / str(seed)))
+    return made

@@ -1,4 +1,4 @@
-"""An audit of several folds: each prediction is held against its own, and cut-overs are checked."""
+"""An audit of several folds: it compares each prediction with its own fold, and checks cut-overs."""
 
 import pytest
 
@@ -230,7 +230,7 @@ async def test_a_dead_letter_of_the_old_fold_after_the_cut_over_is_found():
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
 async def test_an_output_is_missing_only_if_the_fold_in_charge_has_it(delivery):
-    """The new bundle filters records that the old one answers; each is held to its own offsets."""
+    """The new bundle filters records that the old one answers; each has its own offsets to answer."""
     both = OLD, OF_KIND_A
     made = await make(both, delivery, cuts=((0, 0), (120, 1)))
     result = await made.audit_both()

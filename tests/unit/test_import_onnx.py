@@ -28,6 +28,16 @@ def export(network, path, *, dynamo):
         torch.onnx.export(network, (plain[None], carrier[None]), path, dynamo=dynamo)
 
 
+def imported(folder):
+    """Import the network of a folder, and compare its outputs with the reference."""
+    return import_weights(
+        folder / "spec.toml",
+        folder / "network.onnx",
+        folder / "bundle",
+        check=folder / "reference.npz",
+    )
+
+
 @pytest.mark.parametrize("hidden", [5, 16])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize(
@@ -40,12 +50,7 @@ def test_what_torch_exports_has_its_outputs(tmp_path, kind, dynamo, layers, hidd
         pytest.importorskip("onnxscript")
     network = plain_networks.write(tmp_path, kind, hidden, layers)
     export(network, tmp_path / "network.onnx", dynamo=dynamo)
-    bundle = import_weights(
-        tmp_path / "spec.toml",
-        tmp_path / "network.onnx",
-        tmp_path / "bundle",
-        check=tmp_path / "reference.npz",
-    )
+    bundle = imported(tmp_path)
     assert bundle.comparison.compared == 96
     assert bundle.model.cell.layers == layers
 
@@ -58,12 +63,7 @@ def test_what_torch_exports_of_large_weights_has_its_outputs(tmp_path, kind, hid
     export(network, tmp_path / "network.onnx", dynamo=True)
     graph = onnx.load(tmp_path / "network.onnx").graph
     assert "Slice" in {node.op_type for node in graph.node}
-    bundle = import_weights(
-        tmp_path / "spec.toml",
-        tmp_path / "network.onnx",
-        tmp_path / "bundle",
-        check=tmp_path / "reference.npz",
-    )
+    bundle = imported(tmp_path)
     assert bundle.comparison.compared == 96
     assert bundle.comparison.largest <= 1e-5
 
