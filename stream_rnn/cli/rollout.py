@@ -221,7 +221,7 @@ def _print_proposal(settings: FoldSettings, proposal: Proposal) -> None:
         print(
             f"about {cost.cpu_s:,.0f} s of CPU, measured here with {cost.sample_records:,} records: "
             f"{cost.warm_s:,.0f} s until it is warm, if each worker has a core for it; under full "
-            "load, three to four times as long"
+            f"load, {cost.warm_s / settings.rollout_share:,.0f} s"
         )
     for partition, offset in proposal.first.items():
         print(f"{settings.source}[{partition}]: the new memories begin later, at offset {offset}")

@@ -147,10 +147,8 @@ async def measure(
         return None
     read_s = (time.thread_time() - since_s) / len(records)
     pin_numerics()
-    store, timer = (
-        MemoryStore(),
-        _Timer(records, min(settings.batch_events_max, MICRO_BATCH_RECORDS)),
-    )
+    store = MemoryStore()
+    timer = _Timer(records, min(settings.batch_events_max, MICRO_BATCH_RECORDS))
     await replay_partition(
         model,
         settings,

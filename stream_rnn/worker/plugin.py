@@ -36,7 +36,7 @@ from stream_rnn.worker.output_format import find_output_format
 from stream_rnn.worker.output_topics import prepare_topics, require_coordinator
 from stream_rnn.worker.partitions import Partitions
 from stream_rnn.worker.prometheus import Metrics
-from stream_rnn.worker.rollout_report import report_of_app
+from stream_rnn.worker.rollout_report import reporter_of
 from stream_rnn.worker.service_tasks import report_unexpected_end
 from stream_rnn.worker.transport import FoldConsumer, PartitionFetch, install
 from stream_rnn.worker.watchdog import Watchdog
@@ -181,7 +181,7 @@ class StreamRNN(Service):
         self._watchdog.record_progress()
         self._run_in_background("the progress check", self._watch_progress())
         self._run_in_background("the refresh of facts from Kafka and Redis", self._refresh_facts())
-        report = report_of_app(self._builder.folds, self.partitions, self.app)
+        report = reporter_of(self._builder.folds, self.partitions, self.app)
         self._run_in_background("the look at a roll-out's plan", self._builder.folds.look(report))
         logger.info(
             "fold ready app=%s source=%s predictions=%s model=%s fold=%s delivery=%s",

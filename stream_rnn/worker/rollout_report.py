@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 IDLE_REPORT_EVERY_S = REPORT_EXPIRES_S / 4  # without a plan, and after it
 
 
-def report_of_app(folds: WorkerFolds, partitions: Partitions, app: faust.App) -> "Reporter":
+def reporter_of(folds: WorkerFolds, partitions: Partitions, app: faust.App) -> "Reporter":
     """Return the reporter of a worker, whose consumer knows its id in the group."""
     return Reporter(folds, partitions, lambda: member_id(app.consumer))
 

@@ -35,6 +35,7 @@ SEND_WITHIN_S = 5.0  # for the predictions of one micro-batch
 REST_S = 30.0  # after a failure
 CLOSE_WITHIN_S = 1.0
 FAILURES = (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError)
+"""What sending raises; aiokafka asserts that the topic has the partition, which it may have lost."""
 
 
 class ShadowTopic:
