@@ -16,6 +16,7 @@ from aiokafka.errors import (
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.kafka.clients import transaction_error
 from stream_rnn.kafka.topics import JAVA_LONG_MAX
 from stream_rnn.settings import FoldSettings
 
@@ -28,7 +29,7 @@ TIME_MS_MAX = 253_402_300_799_999  # the year 9999
 
 
 def original_error(error: BaseException, producer: AIOKafkaProducer) -> BaseException:
-    """Return the broker's error if it has forgotten the producer, else the client's error.
+    """Return the broker's error, where the client's error only follows from it.
 
     The client's sender task ends with the broker's error.  A call that waits for the task gets
     that error as a cause; a later call only gets an error about a missing transaction.
@@ -37,7 +38,8 @@ def original_error(error: BaseException, producer: AIOKafkaProducer) -> BaseExce
     has_ended = sender is not None and sender.done() and not sender.cancelled()
     ended: BaseException = (sender.exception() if has_ended else None) or error
     candidates = [error, error.__cause__, ended, ended.__cause__]
-    return next((known for known in candidates if isinstance(known, FORGOTTEN)), error)
+    forgotten = (known for known in candidates if isinstance(known, FORGOTTEN))
+    return next(forgotten, transaction_error(error, producer))
 
 
 def refusal(

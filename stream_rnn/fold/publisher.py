@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, KafkaError, TransactionalIdAuthorizationFailed
+from aiokafka.errors import TransactionalIdAuthorizationFailed
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, FencedError, ForgottenError, TooSlowError, reason
@@ -26,7 +26,7 @@ from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.output_producer import new_output_producer, send_messages
 from stream_rnn.fold.publish_errors import FORGOTTEN, original_error
 from stream_rnn.kafka.acls import producer_authorization_error
-from stream_rnn.kafka.clients import stop_producer
+from stream_rnn.kafka.clients import PRODUCER_FAILURES, stop_producer
 from stream_rnn.kafka.coordinator import TRANSACTIONS, raise_if_unmet
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import FoldSettings
@@ -138,19 +138,19 @@ class KafkaPublisher:
         began_s = time.monotonic()
         try:
             yield
-        except (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError) as error:
+        except PRODUCER_FAILURES as error:
             lasted_s = time.monotonic() - began_s
             original = original_error(error, producer or self._producer)
             cause = reason(original, self._settings.kafka_timeout_s)
             message = f"{doing} failed, and its outcome is unknown: {cause}"
             if isinstance(original, FORGOTTEN):
                 raise ForgottenError(f"{message}; the producer is started again") from error
-            config_error = producer_authorization_error(error, self._settings)
+            config_error = producer_authorization_error(original, self._settings)
             is_late = isinstance(error, TimeoutError) or lasted_s >= (slow_s or 0)
             if slow_s is not None and is_late and config_error is None:
                 late = f"it lasted {lasted_s:.1f} s, and the deadline is {slow_s:g} s"
                 raise TooSlowError(f"{message}; {late}") from error
-            raise config_error or FencedError(message) from error
+            raise config_error or FencedError(message) from original
 
     async def _send(self, predictions: Sequence[Message], dead_letters: Sequence[Message]) -> None:
         # Recovery takes the last prediction as proof that everything before it is published.  So

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import IllegalOperation, KafkaConnectionError, KafkaError
 
 from stream_rnn.kafka.admin_client import CheckedAdminClient
 from stream_rnn.kafka.client import Client, NoTopicClient, upgrade_client
@@ -22,6 +22,12 @@ from stream_rnn.kafka.credentials import Credentials
 from stream_rnn.kafka.record_batches import Consumer
 
 CLOSE_WITHIN_S = 1.0
+PRODUCER_FAILURES = (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError)
+"""What a call of a producer raises.
+
+After a transaction has failed, aiokafka refuses the next call by ``IllegalOperation``, or asserts
+the state of its transaction; `transaction_error` returns the error of the transaction.
+"""
 
 T = TypeVar("T")
 
@@ -48,6 +54,28 @@ async def stop_producer(producer: AIOKafkaProducer, timeout_s: float) -> None:
     if task is not None:
         task.cancel()
     await _ends_within(producer.client.close, CLOSE_WITHIN_S)
+
+
+def transaction_error(error: BaseException, producer: AIOKafkaProducer) -> BaseException:
+    """Return the error that ended a producer's transaction, if `error` only follows from it.
+
+    The producer's background task receives the broker's refusal.  A call that comes later fails
+    because there is no transaction, and its error has no cause.
+
+    Args:
+        error: What a call of the producer raised.
+        producer: The producer.
+    """
+    if not isinstance(error, (IllegalOperation, AssertionError)):
+        return error
+    transactions = producer._txn_manager  # noqa: SLF001  # no public way
+    ended = transactions.wait_for_transaction_end() if transactions is not None else None
+    for future in (ended, producer._sender.sender_task):  # noqa: SLF001  # no public way
+        if future is not None and future.done() and not future.cancelled():
+            original: BaseException | None = future.exception()
+            if original is not None:
+                return original
+    return error
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, timeout_s: float) -> None:

@@ -7,14 +7,19 @@ from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import InvalidTransactionTimeout, KafkaError
+from aiokafka.errors import InvalidTransactionTimeout, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, StreamRNNError, UnreachableError, reason
 from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.fold.stream_time import describe_ahead
 from stream_rnn.kafka.acls import producer_authorization_error
-from stream_rnn.kafka.clients import new_producer, stop_producer
+from stream_rnn.kafka.clients import (
+    PRODUCER_FAILURES,
+    new_producer,
+    stop_producer,
+    transaction_error,
+)
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.kafka.coordinator import (
@@ -302,10 +307,13 @@ async def check_rights(settings: FoldSettings, outputs: Mapping[str, int]) -> Fi
                 offsets = {TopicPartition(settings.source, 0): OffsetAndMetadata(0, "")}
                 await producer.send_offsets_to_transaction(offsets, settings.app)
             await producer.abort_transaction()
-    except (KafkaError, OSError) as error:
+    except PRODUCER_FAILURES as raised:
+        error = transaction_error(raised, producer)
         refused = producer_authorization_error(error, settings)
         detail = str(refused) if refused else reason(error)
         remedy = "grant the user the rights that deploy/README.md lists for a worker"
+        if isinstance(error, ProducerFenced):
+            detail, remedy = "another doctor of this app and source runs", "run it again alone"
         if isinstance(error, InvalidTransactionTimeout):
             remedy = "lower --transaction-timeout-ms"
         if isinstance(error, TimeoutError):

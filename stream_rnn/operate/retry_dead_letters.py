@@ -9,13 +9,18 @@ from typing import Any, Self
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced, TransactionalIdAuthorizationFailed
+from aiokafka.errors import ProducerFenced, TransactionalIdAuthorizationFailed
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError, FencedError, reason
 from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.kafka.acls import authorization_error
-from stream_rnn.kafka.clients import new_producer, stop_producer
+from stream_rnn.kafka.clients import (
+    PRODUCER_FAILURES,
+    new_producer,
+    stop_producer,
+    transaction_error,
+)
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.kafka.coordinator import TransactionUse, require_transactions
@@ -98,7 +103,7 @@ class Retry:
         await self._fence(f"{app}-deadletters-{source}")  # the id of an earlier version
         self._producer = self._new_producer(transactional_id(app, source, "deadletters"))
         try:
-            async with self._acknowledged():
+            async with self._acknowledged(self._producer):
                 await self._producer.start()
         except BaseException:
             await self.close()
@@ -117,7 +122,7 @@ class Retry:
         """Fence producers with a transactional id, unless the user has no right to use it."""
         producer = self._new_producer(identity)
         try:
-            async with self._acknowledged():
+            async with self._acknowledged(producer):
                 await producer.start()
         except ConfigError as error:
             if not isinstance(error.__cause__, TransactionalIdAuthorizationFailed):
@@ -130,18 +135,18 @@ class Retry:
         await stop_producer(self._producer, self._settings.revoke_timeout_s)
 
     @asynccontextmanager
-    async def _acknowledged(self) -> AsyncIterator[None]:
+    async def _acknowledged(self, producer: AIOKafkaProducer) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 yield
-        except ProducerFenced as error:
-            message = "another retry of this app and source was started; run this retry after that one ends"
-            raise FencedError(message) from error
-        except (KafkaError, TimeoutError, OSError) as error:
+        except PRODUCER_FAILURES as raised:
+            error = transaction_error(raised, producer)
             refused = authorization_error(
                 error, self._settings.app, f"Write on topic {self._settings.source}"
             )
             message = f"Kafka did not acknowledge: {reason(error, self._settings.kafka_timeout_s)}; run it again"
+            if isinstance(error, ProducerFenced):
+                message = "another retry of this app and source was started; run this retry after that one ends"
             raise refused or FencedError(message) from error
 
     async def select(self) -> RetrySelection:
@@ -219,7 +224,7 @@ class Retry:
         offsets: dict[int, tuple[int, int]],
         on_progress: Callable[[int], None],
     ) -> None:
-        async with self._acknowledged(), self._producer.transaction():
+        async with self._acknowledged(self._producer), self._producer.transaction():
             sent = await _send(self._producer, batch, self._settings.dead_letters_topic)
         for partition, offset in sent:
             first, last = offsets.get(partition, (offset, offset))
@@ -244,19 +249,25 @@ async def _send(
     producer: AIOKafkaProducer, letters: Sequence[DeadLetter], dead_letters: str
 ) -> list[tuple[int, int]]:
     """Send the records and their notes, and return partition and offset of each record."""
-    records, notes = [], []
-    for letter in letters:
-        topic, partition, _ = letter.source
-        headers = [(name, value) for name, value in letter.headers if name != RETRY_OF]
-        place = letter.place.encode()
-        fields: dict[str, Any] = {"value": letter.value, "headers": [*headers, (RETRY_OF, place)]}
-        if letter.timestamp >= 0:
-            fields["timestamp_ms"] = letter.timestamp
-        records.append(await producer.send(topic, key=letter.key, partition=partition, **fields))
-        note = {"value": b"", "headers": [(RETRIED, place)]}
-        notes.append(await producer.send(dead_letters, key=letter.key, partition=partition, **note))
-    sent = await asyncio.gather(*records)
-    await asyncio.gather(*notes)
+    records: list[asyncio.Future[Any]] = []
+    notes: list[asyncio.Future[Any]] = []
+    try:
+        for letter in letters:
+            topic, partition, _ = letter.source
+            headers = [(name, value) for name, value in letter.headers if name != RETRY_OF]
+            place = letter.place.encode()
+            fields: dict[str, Any] = {"headers": [*headers, (RETRY_OF, place)]}
+            if letter.timestamp >= 0:
+                fields["timestamp_ms"] = letter.timestamp
+            to = {"key": letter.key, "partition": partition}
+            records.append(await producer.send(topic, letter.value, **to, **fields))
+            note = [(RETRIED, place)]
+            notes.append(await producer.send(dead_letters, b"", **to, headers=note))
+        sent = await asyncio.gather(*records)
+        await asyncio.gather(*notes)
+    finally:
+        for one in (*records, *notes):
+            one.cancel()  # asyncio reports an error that nobody has asked for
     return [(metadata.partition, metadata.offset) for metadata in sent]
 
 

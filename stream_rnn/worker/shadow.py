@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, KafkaError
 
 from stream_rnn.errors import StreamRNNError, reason
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.output_producer import new_output_producer, send_messages
 from stream_rnn.kafka.acls import authorization_error
-from stream_rnn.kafka.clients import stop_producer
+from stream_rnn.kafka.clients import PRODUCER_FAILURES, stop_producer
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import FoldSettings
@@ -34,8 +33,6 @@ logger = logging.getLogger(__name__)
 SEND_WITHIN_S = 5.0  # for the predictions of one micro-batch
 REST_S = 30.0  # after a failure
 CLOSE_WITHIN_S = 1.0
-FAILURES = (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError)
-"""What sending raises; aiokafka asserts that the topic has the partition, which it may have lost."""
 
 
 class ShadowTopic:
@@ -129,7 +126,7 @@ class ShadowTopic:
                 return
             async with asyncio.timeout(SEND_WITHIN_S):
                 await send_messages(opening.result(), output, predictions, self._settings)
-        except (StreamRNNError, *FAILURES) as error:
+        except (StreamRNNError, *PRODUCER_FAILURES) as error:
             self.lost += len(predictions)
             self._rest(opening, error)
         else:

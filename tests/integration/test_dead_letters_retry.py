@@ -1,5 +1,6 @@
 """Dead letters that are listed, put back once, or cannot go back."""
 
+import asyncio
 import json
 
 import pytest
@@ -91,7 +92,31 @@ async def test_of_two_retries_at_a_time_one_is_fenced_and_nothing_is_put_back_tw
             assert chosen.count == also.count == 3
             with pytest.raises(FencedError, match="another retry"):
                 await first.put_back(chosen, lambda _count: None)
+            with pytest.raises(FencedError, match="another retry"):
+                await first.put_back(chosen, lambda _count: None)
             await second.put_back(also, lambda _count: None)
     async with Retry(made.settings, DeadLetterFilter(last=2)) as third:
         assert (await third.select()).count == 0
     assert sum([len(await made.source(p)) for p in (0, 1)]) == 6
+
+
+async def test_a_retry_that_is_fenced_between_two_records_is_told_so(made):
+    """The client's error for the second record says only that there is no transaction."""
+    await made.produce([(b"k", b"no"), (b"k", b"not")])
+    made.start()
+    await made.until_published()
+    async with Retry(made.settings, DeadLetterFilter()) as first:
+        chosen = await first.select()
+        producer = first._producer
+        send, sender = producer.send, producer._sender.sender_task
+
+        async def send_and_wait_for_the_fence(*args, **fields):
+            sent = await send(*args, **fields)
+            await asyncio.wait({sender}, timeout=30)
+            assert sender.done()
+            return sent
+
+        producer.send = send_and_wait_for_the_fence
+        async with Retry(made.settings, DeadLetterFilter()):
+            with pytest.raises(FencedError, match="another retry"):
+                await first.put_back(chosen, lambda _count: None)

@@ -6,10 +6,17 @@ import time
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
+from aiokafka.errors import IllegalOperation, ProducerFenced
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.publisher import TransactionalPublisher
-from stream_rnn.kafka.clients import new_admin, new_consumer, new_producer, stop_producer
+from stream_rnn.kafka.clients import (
+    new_admin,
+    new_consumer,
+    new_producer,
+    stop_producer,
+    transaction_error,
+)
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.operate.check_kafka import check_rights, check_transactions
@@ -57,6 +64,39 @@ async def test_a_producer_that_cannot_end_is_given_up_and_sends_nothing_more(bro
     assert not sent.done() or sent.cancelled() or sent.exception()
 
 
+async def test_the_error_of_a_fenced_producer_is_found_behind_each_later_error(broker):
+    """It is the sender's; the calls say only that their transaction is in the wrong state."""
+    options = {
+        "bootstrap_servers": broker.bootstrap_servers,
+        "transactional_id": "fenced",
+        "transaction_timeout_ms": 5000,
+    }
+    first, second = new_producer(**options), new_producer(**options)
+    try:
+        await first.start()
+        await make_topic(broker.bootstrap_servers, "fenced")
+        await first.begin_transaction()
+        await second.start()
+        with pytest.raises(ProducerFenced):
+            await first.send_and_wait("fenced", b"late", partition=0)
+        later = (
+            lambda: first.send("fenced", b"later", partition=0),
+            first.begin_transaction,
+            first.commit_transaction,
+            lambda: first.send_offsets_to_transaction({TopicPartition("fenced", 0): 1}, "g"),
+        )
+        for call in later:
+            with pytest.raises((IllegalOperation, AssertionError)) as raised:
+                await call()
+            assert isinstance(transaction_error(raised.value, first), ProducerFenced)
+        assert isinstance(transaction_error(AssertionError(), second), AssertionError)
+        unrelated = OSError()
+        assert transaction_error(unrelated, first) is unrelated
+    finally:
+        await stop_producer(first, 5)
+        await stop_producer(second, 5)
+
+
 async def test_a_transaction_longer_than_the_broker_allows_is_a_setting(broker):
     """A restart would not help; a person must act."""
     settings = Settings.build(app="a", source=TOPIC, predictions="p")
@@ -93,11 +133,11 @@ async def test_the_doctor_reads_the_brokers_limit_without_writing(broker):
     assert finding.said.endswith("transaction.max.timeout.ms is 5000")
 
 
-async def make_topic(bootstrap_servers) -> None:
+async def make_topic(bootstrap_servers, topic=TOPIC) -> None:
     """Create the topic."""
     admin = new_admin(bootstrap_servers=bootstrap_servers)
     await admin.start()
-    await admin.create_topics([NewTopic(TOPIC, 1, 1)])
+    await admin.create_topics([NewTopic(topic, 1, 1)])
     await admin.close()
 
 
