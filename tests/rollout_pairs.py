@@ -6,6 +6,7 @@ from stream_rnn.evaluation.fold_comparison import ComparedFolds, common_heads, c
 from stream_rnn.evaluation.fold_targets import targets_of
 from stream_rnn.evaluation.rollout_options import RolloutOptions
 from stream_rnn.fold.fold_id import fold_id_of
+from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.model.network import Model
 from stream_rnn.rollout.fold_predictions import JoinedPartition, PartitionPredictions
 from stream_rnn.settings import FoldSettings
@@ -41,7 +42,9 @@ class Pair:
         heads, _ = common_heads(self.models)
         by_fold = dict(zip(self.fold_ids, origins, strict=True))
         settings = self.settings
-        return PartitionPredictions(settings.app, settings.source, partition, by_fold, heads)
+        decoders = dict(zip(self.fold_ids, map(model_decoder, self.models), strict=True))
+        place = settings.app, settings.source, partition
+        return PartitionPredictions(*place, by_fold, heads, decoders)
 
     def join(self, **more) -> JoinedPartition:
         """Join all predictions of both folds."""

@@ -63,8 +63,9 @@ def fold_settings(settings: Settings) -> dict[str, Any]:
 
 
 def fold_settings_as_text(settings: Settings) -> dict[str, str]:
-    """Return the same as short texts, which people compare."""
-    return {name: str(value) for name, value in fold_settings(settings).items()}
+    """Return all settings on which a fold id depends, as short texts, which people compare."""
+    content = {**fold_settings(settings), "predictions_format": settings.predictions_format}
+    return {name: str(value) for name, value in content.items()}
 
 
 def store_tag(app: str, source: str, partition: int, fold: str) -> str:

@@ -16,6 +16,7 @@ from stream_rnn.evaluation.fold_comparison import (
 from stream_rnn.evaluation.fold_targets import read_targets
 from stream_rnn.evaluation.report.rollout_page import render_rollout, write_rollout_report
 from stream_rnn.evaluation.rollout_options import RolloutOptions
+from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.model.network import Model
 from stream_rnn.notebook.compare import SCHEMA
 from stream_rnn.notebook.html import framed
@@ -152,8 +153,9 @@ async def _read(
     if labels.labels is not None:
         label_values = labels.read(models[0].spec)
         label_values.check(settings.source, len(status.partitions))
+    decoders = dict(zip(plan.fold_ids, map(model_decoder, models), strict=True))
     joined = await read_joined(
-        rollout, status, heads, options.predictions_max, options.since, on_progress
+        rollout, status, heads, decoders, options.predictions_max, options.since, on_progress
     )
     targets = await read_targets(
         rollout.cluster, joined, heads, models[0], settings, label_values, on_progress

@@ -26,8 +26,8 @@ async def read_kept_folds(redis: Redis, settings: FoldSettings) -> tuple[Plan | 
         plan = await plans.read()
     except ConfigError:
         return None, set()
-    if plan is None or settings.predictions_format != "json":
-        return plan, set()
+    if plan is None:
+        return None, set()
     folds = [one for one in plan.folds if await plans.has_bundle(one.fingerprint)]
     return plan, {one.fold_id for one in folds}
 

@@ -6,7 +6,7 @@ back as the shadow topic was.  Memory is bounded by the number of predictions to
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
 from aiokafka import TopicPartition
@@ -18,6 +18,7 @@ from stream_rnn.fold.event_time import parse_iso8601_ms
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.operate.rollout_status import OpenRollout, PartitionStatus, Status
+from stream_rnn.predictions.decoder import PredictionDecoder
 from stream_rnn.rollout.fold_predictions import JoinedPartition, PartitionPredictions
 from stream_rnn.settings import FoldSettings
 
@@ -32,6 +33,7 @@ async def read_joined(
     rollout: OpenRollout,
     status: Status,
     heads: Sequence[AnyHead],
+    decoders: Mapping[str, PredictionDecoder],
     predictions_max: int,
     since: str | None = None,
     on_records: OnRecords = lambda _topic, _records: None,
@@ -42,6 +44,7 @@ async def read_joined(
         rollout: Open clients.
         status: Status of the roll-out, which names the folds and their origins.
         heads: Heads to compare, which both bundles have.
+        decoders: Decoders of the predictions of the two folds, by fold id.
         predictions_max: Maximum number of predictions to read of each topic, over all partitions.
         since: ISO 8601 time; the range of a partition begins at its first event that is not earlier.
             ``None`` reads back as far as the maximum allows.
@@ -51,7 +54,8 @@ async def read_joined(
         ConfigError: There is no plan, no shadow topic, or no prediction that both folds made.
         FencedError: Kafka does not answer.
     """
-    settings, plan = rollout.settings, status.require_plan()
+    settings = rollout.settings
+    status.require_plan()
     since_ms = _time_ms(since)
     shadow = settings.shadow_topic
     facts = await rollout.cluster.topics(shadow, settings.predictions)
@@ -69,7 +73,7 @@ async def read_joined(
         )
     each_max = max(1, predictions_max // len(status.partitions))
     joined = await gather_or_cancel(
-        _read_partition(rollout, partition, plan.fold_ids, heads, each_max, since_ms, on_records)
+        _read_partition(rollout, partition, heads, decoders, each_max, since_ms, on_records)
         for partition in status.partitions
     )
     if not any(one.joined for one in joined):
@@ -80,15 +84,15 @@ async def read_joined(
 async def _read_partition(
     rollout: OpenRollout,
     status: PartitionStatus,
-    fold_ids: tuple[str, str],
     heads: Sequence[AnyHead],
+    decoders: Mapping[str, PredictionDecoder],
     predictions_max: int,
     since_ms: int | None,
     on_records: OnRecords,
 ) -> JoinedPartition:
     settings, number = rollout.settings, status.partition
-    origins = present_origins(status, fold_ids)
-    found = PartitionPredictions(settings.app, settings.source, number, origins, heads)
+    origins = present_origins(status, tuple(decoders))
+    found = PartitionPredictions(settings.app, settings.source, number, origins, heads, decoders)
     lowest: dict[str, int] = {}
     shadow = settings.shadow_topic
 
@@ -131,7 +135,7 @@ async def _last_records(
     yield tuple(last)
 
 
-def present_origins(status: PartitionStatus, fold_ids: tuple[str, str]) -> Mapping[str, int | None]:
+def present_origins(status: PartitionStatus, fold_ids: Iterable[str]) -> Mapping[str, int | None]:
     """Return the origin of each fold: of the one in charge that of the group offset."""
     return {
         fold_id: status.known.origin

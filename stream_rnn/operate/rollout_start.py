@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from stream_rnn.errors import ConfigError, UnavailableError
 from stream_rnn.fold.fold_id import fold_id_of, fold_settings_as_text
+from stream_rnn.model.network import Model
+from stream_rnn.operate.check_output_schema import check_output_schema
+from stream_rnn.operate.check_result import Level
 from stream_rnn.operate.rollout_cost import Cost, estimate, late_start
 from stream_rnn.operate.rollout_status import OpenRollout, Status
 from stream_rnn.rollout.bundles import read_bundle_bytes
@@ -65,6 +68,7 @@ async def propose(rollout: OpenRollout, *, from_log_start: bool = False) -> Prop
     else:
         _require_no_open_plan(status.plan)
         _require_workers(rollout, status.workers)
+        await _require_schema(rollout, model)
         folds = _choose_folds(status, given)
         first = _late_starts(status, folds[1].fold_id, from_log_start=from_log_start)
     (other,) = (fold.fold_id for fold in folds if fold != given)
@@ -153,20 +157,26 @@ def _require_no_open_plan(plan: Plan | None) -> None:
 
 
 def _require_workers(rollout: OpenRollout, workers: Workers) -> None:
-    settings = rollout.settings
-    if settings.predictions_format != "json":
-        raise ConfigError(
-            f"a roll-out needs predictions in JSON, and predictions_format is "
-            f"{settings.predictions_format}, whose schema depends on the bundle: give the workers "
-            "the new bundle and restart them"
-        )
     if not workers.reports:
         raise ConfigError(
-            f"no worker of app {settings.app} runs: start the workers first; if predictions may "
+            f"no worker of app {rollout.settings.app} runs: start the workers first; if predictions may "
             "pause, no roll-out is needed: start the workers with the new bundle as --bundle"
         )
     workers.require_reports()
-    workers.require_json()
+
+
+async def _require_schema(rollout: OpenRollout, model: Model) -> None:
+    """Raise unless the workers will find the schema of the new bundle's predictions.
+
+    Raises:
+        ConfigError: They will not; with predictions in JSON, there is none to find.
+    """
+    for finding in await check_output_schema(rollout.settings, model):
+        if finding.level is Level.BAD:
+            raise ConfigError(
+                f"the predictions of the bundle {rollout.settings.bundle} have no schema that the "
+                f"workers could use: {finding.said}; {finding.remedy}"
+            )
 
 
 def _choose_folds(status: Status, given: FoldName) -> tuple[FoldName, FoldName]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from stream_rnn.errors import DecodeError
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile
+from stream_rnn.predictions.decoder import PredictionDecoder
 from stream_rnn.predictions.schema import (
     BinaryOutput,
     ClassOutput,
@@ -93,6 +94,7 @@ class PartitionPredictions:
         origins: Present origin of the old and of the new fold, by fold id in this order; ``None``
             takes the origin of the prediction with the largest source offset.
         heads: Heads to compare, which both bundles have.
+        decoders: Decoders of the predictions of the two folds, by fold id.
     """
 
     def __init__(
@@ -102,7 +104,9 @@ class PartitionPredictions:
         partition: int,
         origins: Mapping[str, int | None],
         heads: Sequence[AnyHead],
+        decoders: Mapping[str, PredictionDecoder],
     ) -> None:
+        self._decoders = decoders
         self.partition, self._origins, self._heads = partition, origins, heads
         self._classes = {h.name: frozenset(h.labels) for h in heads if isinstance(h, Multiclass)}
         self._place = (app.encode(), source.encode(), str(partition).encode())
@@ -123,7 +127,7 @@ class PartitionPredictions:
             return None
         try:
             offset, origin = (int(named[f"sr-{name}"] or b"") for name in ("offset", "origin"))
-            prediction = self._read(Prediction.parse(value or b""), offset)
+            prediction = self._read(self._decoders[fold_id].parse(value or b""), offset)
         except (DecodeError, KeyError, ValueError):
             self._invalid += 1
             return None

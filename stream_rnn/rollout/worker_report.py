@@ -33,8 +33,6 @@ class WorkerReport(BaseModel):
         own: Fold of the worker's own bundle.
         loaded: Ids of the folds whose bundles are loaded, with its own.
         refused: Reason why the worker cannot run a fold of the plan, for each such fold.
-        is_json: Whether its predictions are JSON; a worker of another format runs no fold but its
-            own, because the format depends on the model.
         stage: Stage of the plan as it was last read; ``None`` without a plan.
         candidates: Partitions in which a candidate is folding.
         shadow: Reason why the candidates' predictions are not published; ``None`` if there is none.
@@ -50,7 +48,6 @@ class WorkerReport(BaseModel):
     own: FoldName
     loaded: tuple[FoldId, ...] = Field(max_length=100)
     refused: dict[FoldId, Annotated[str, Field(max_length=REFUSAL_LENGTH_MAX)]] = {}
-    is_json: bool = True
     stage: Stage | None = None
     candidates: tuple[int, ...] = ()
     shadow: str | None = Field(None, max_length=REFUSAL_LENGTH_MAX)
@@ -106,22 +103,6 @@ class Workers:
                 "would undo a cut-over: replace it first. If Redis refuses SET to it, its log says so"
             )
 
-    def require_json(self) -> None:
-        """Raise if a worker publishes in a format that depends on the model.
-
-        Raises:
-            ConfigError: There is such a worker.
-        """
-        names = [
-            n for n, report in self.reports.items() if report is not None and not report.is_json
-        ]
-        if names:
-            raise ConfigError(
-                f"a roll-out needs predictions in JSON, and {_list(names)} publishes another "
-                "format, whose schema depends on the bundle: give the workers the new bundle and "
-                "restart them, or publish JSON"
-            )
-
     def require_settings(self, given: Mapping[str, str]) -> None:
         """Raise if a worker has other settings that change a fold, so that it could not run the given.
 
@@ -149,7 +130,6 @@ class Workers:
             ConfigError: There is no worker, or one that has not loaded a bundle.
         """
         self.require_reports()
-        self.require_json()
         if not self.reports:
             raise ConfigError(
                 "no worker of the app runs, so nothing shows that the workers can load the bundle "

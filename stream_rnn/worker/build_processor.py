@@ -55,7 +55,7 @@ class ProcessorBuilder:
         connection: Connection options for the producer of each partition.
         observer: Observer that every processor notifies of its work.
         candidates: Metrics of the candidates.
-        wire: Format of the predictions.
+        wire: Format of the predictions of the worker's own bundle.
         cache_bytes: Size of the cache of one partition, in bytes.
         at_crash_point: Callback for the crash points; see ``worker/fault_injection.py``.
 
@@ -91,7 +91,7 @@ class ProcessorBuilder:
             builder=self,
             plans=RedisPlanStore(self.redis, self.settings),
             cluster=self.cluster,
-            is_json=self.wire == JSON,
+            wire=self.wire,
             metrics=self.candidates,
             shadow=None if self.settings.rollout_silent else ShadowTopic(*place),
         )
@@ -127,9 +127,15 @@ class ProcessorBuilder:
         return RedisStore(self.redis, tag, self.settings.redis_timeout_s)
 
     def processor(
-        self, model: Model, partition: int, source: Source, publisher: Publisher, log: Log
+        self,
+        model: Model,
+        wire: Wire,
+        partition: int,
+        source: Source,
+        publisher: Publisher,
+        log: Log,
     ) -> Processor:
-        """Build the processor of a model's fold."""
+        """Build the processor of a model's fold, which publishes in a format."""
         settings = self.settings
         has_same_heads = model.spec.heads == self.model.spec.heads  # which are sampled by name
         return build_processor(
@@ -140,7 +146,7 @@ class ProcessorBuilder:
             store=self.store(fold_id_of(model, settings), partition),
             log=log,
             publisher=publisher,
-            wire=self.wire,
+            wire=wire,
             cache_bytes=self.cache_bytes,
             patience_s=settings.transaction_timeout_ms / 1000,
             at_crash_point=self.at_crash_point,

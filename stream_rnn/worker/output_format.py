@@ -1,12 +1,12 @@
-"""The format of the predictions of a worker, which it finds out once at its start."""
+"""The format of the predictions of a worker's folds, found out when their bundles are loaded."""
 
 import asyncio
 import logging
 
-from stream_rnn.errors import UnavailableError, UnreachableError
+from stream_rnn.errors import ConfigError, UnavailableError, UnreachableError
 from stream_rnn.fold.output_schema import published_wire
 from stream_rnn.model.network import Model
-from stream_rnn.predictions.wire_schema import Wire
+from stream_rnn.predictions.wire_schema import Wire, output_fields, schema_text
 from stream_rnn.settings import FoldSettings
 
 logger = logging.getLogger(__name__)
@@ -27,3 +27,38 @@ async def find_output_format(settings: FoldSettings, model: Model) -> Wire:
         raise UnreachableError(f"{error}; the next start of the worker tries again") from error
     logger.info("predictions format=%s schema_id=%d", wire.format, wire.schema_id)
     return wire
+
+
+async def find_format_beside(settings: FoldSettings, own: tuple[Model, Wire], model: Model) -> Wire:
+    """Return the format of the predictions of another bundle than the worker's own.
+
+    A schema depends on the heads alone, so a bundle with the same heads has the same schema.
+
+    Args:
+        settings: Settings of the worker.
+        own: Model of the worker's own bundle, and the format of its predictions.
+        model: The other model.
+
+    Raises:
+        ConfigError: The schema is not registered, or its id cannot be found out.
+        UnreachableError: The registry does not answer.
+    """
+    own_model, wire = own
+    if wire.format == "json":
+        return wire
+    schemas = {
+        schema_text(wire.format, output_fields(one.spec.heads)) for one in (own_model, model)
+    }
+    if len(schemas) == 1:
+        return wire
+    if settings.predictions_schema_id is not None:
+        raise ConfigError(
+            f"its heads are not those of the worker's own bundle, so its predictions have another "
+            f"schema than predictions_schema_id {settings.predictions_schema_id}: give the workers "
+            "--schema-registry-url without --predictions-schema-id, and restart them one by one"
+        )
+    named = settings.replace(bundle="NEW")  # this process has no directory of it
+    try:
+        return await asyncio.to_thread(published_wire, named, model)
+    except UnavailableError as error:
+        raise UnreachableError(f"{error}; the worker tries again within a minute") from error

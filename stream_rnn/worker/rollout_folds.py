@@ -20,6 +20,8 @@ from stream_rnn.fold.source import Source
 from stream_rnn.fold.value_formats import check_registry
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.network import Model
+from stream_rnn.predictions.wire_schema import Wire
+from stream_rnn.predictions.writer import JSON
 from stream_rnn.rollout.bundles import load_bundle_bytes, read_bundle_bytes
 from stream_rnn.rollout.candidate import (
     CandidateRecovery,
@@ -34,6 +36,7 @@ from stream_rnn.settings import FoldSettings
 from stream_rnn.store.cache import StateCache
 from stream_rnn.store.state import Store
 from stream_rnn.worker.candidate_metrics import CandidateMetrics
+from stream_rnn.worker.output_format import find_format_beside
 from stream_rnn.worker.range_reader import KafkaRangeReader
 from stream_rnn.worker.shadow import ShadowTopic
 
@@ -58,9 +61,15 @@ class BuildsProcessors(Protocol):
         """Return the store of a fold's hidden states."""
 
     def processor(
-        self, model: Model, partition: int, source: Source, publisher: Publisher, log: Log
+        self,
+        model: Model,
+        wire: Wire,
+        partition: int,
+        source: Source,
+        publisher: Publisher,
+        log: Log,
     ) -> Processor:
-        """Build the processor of a model's fold."""
+        """Build the processor of a model's fold, which publishes in a format."""
 
 
 @dataclass(slots=True)
@@ -73,13 +82,13 @@ class WorkerFolds:
         builder: Builder of processors.
         plans: Store of the plan and its bundles.
         cluster: Kafka clients that all partitions share.
-        is_json: Whether predictions are JSON; other formats depend on the model, so a worker then
-            runs no fold but its own.
+        wire: Format of the predictions of the worker's own bundle.
         metrics: Metrics of the candidates.
         shadow: Shadow topic; ``None`` if candidates publish nothing.
         plan: Plan as it was last read.
         clock: Monotonic clock in seconds.
         models: Models that are loaded, by the ids of their folds.
+        wires: Formats of their predictions, by the ids of their folds.
         refused: Reasons why this worker cannot run folds of the plan, by their ids; empty for a
             fold that was loaded after all.
     """
@@ -89,19 +98,20 @@ class WorkerFolds:
     builder: BuildsProcessors
     plans: PlanStore
     cluster: KafkaCluster
-    is_json: bool = True
+    wire: Wire = JSON
     metrics: CandidateMetrics = field(default_factory=CandidateMetrics)
     shadow: ShadowTopic | None = None
     plan: Plan | None = None
     clock: Callable[[], float] = time.monotonic
     models: dict[str, Model] = field(init=False)
+    wires: dict[str, Wire] = field(init=False)
     refused: dict[str, str] = field(default_factory=dict)
     _again_s: dict[str, float] = field(default_factory=dict)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _caches: "WeakSet[StateCache]" = field(default_factory=WeakSet)  # of the folds in charge
 
     def __post_init__(self) -> None:
-        self.models = {self.own: self.model}
+        self.models, self.wires = {self.own: self.model}, {self.own: self.wire}
 
     @property
     def own(self) -> str:
@@ -141,17 +151,14 @@ class WorkerFolds:
 
     async def _load(self, name: FoldName, plan: Plan) -> None:
         """Load a bundle of the plan; the last ones stay, because a partition may still need them."""
-        why, bundle = "", None
-        if not self.is_json:
-            why = f"predictions in {self.settings.predictions_format} have a schema of their bundle"
-        else:
-            try:
-                bundle = await self.plans.get_bundle(name.fingerprint)
-                why = await self._load_bytes(name, bundle, plan)
-            except UnavailableError:
-                raise
-            except StreamRNNError as error:
-                why = str(error)
+        bundle = None
+        try:
+            bundle = await self.plans.get_bundle(name.fingerprint)
+            why = await self._load_bytes(name, bundle, plan)
+        except UnavailableError:
+            raise
+        except StreamRNNError as error:
+            why = str(error)
         if why and self.refused.get(name.fold_id) != why:
             logger.warning("cannot run fold %s of the roll-out: %s", name.fold_id, why)
         self.refused[name.fold_id] = why
@@ -166,8 +173,9 @@ class WorkerFolds:
         check_registry(model.spec.event, self.settings)
         if fold_id_of(model, self.settings) != name.fold_id:
             return "the settings of this worker give the bundle another fold id"
+        wire = await find_format_beside(self.settings, (self.model, self.wire), model)
         self._forget_models(plan)
-        self.models[name.fold_id] = model
+        self.models[name.fold_id], self.wires[name.fold_id] = model, wire
         logger.info("bundle loaded model=%s fold=%s", model.name, name.fold_id)
         return ""
 
@@ -175,7 +183,7 @@ class WorkerFolds:
         """Make room for a model: leave out the oldest ones of earlier plans."""
         oldest = [fold for fold in self.models if fold not in (self.own, *plan.fold_ids)]
         for fold in oldest[: max(0, len(self.models) - MODELS_MAX + 1)]:
-            del self.models[fold]
+            del self.models[fold], self.wires[fold]
 
     def _forget_refusals(self, plan: Plan | None) -> None:
         """Leave out the refusals of folds that the plan does not name: nobody asks for them."""
@@ -245,7 +253,8 @@ class WorkerFolds:
     ) -> Processor:
         """Make the processor of the fold in charge."""
         log = KafkaLog(self.cluster, self.settings, partition)
-        processor = self.builder.processor(self.models[fold], partition, source, publisher, log)
+        made = self.models[fold], self.wires[fold], partition, source, publisher, log
+        processor = self.builder.processor(*made)
         processor.cache.limit(self._cache_bytes())
         self._caches.add(processor.cache)
         assert isinstance(processor.recovery, Recovery), "a worker's processor has this recovery"
@@ -266,7 +275,8 @@ class WorkerFolds:
         source = CandidateSource(reader, published, turn)
         shadow = self.shadow
         publisher = SilentPublisher() if shadow is None else shadow.publisher(partition)
-        processor = self.builder.processor(self.models[fold], partition, source, publisher, log)
+        made = self.models[fold], self.wires[fold], partition, source, publisher, log
+        processor = self.builder.processor(*made)
         processor.cache.limit(self._cache_bytes(of_candidate=True))
         store = self.store(fold, partition)
         # The worker's observer has the metrics of the folds in charge.

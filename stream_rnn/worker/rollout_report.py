@@ -75,7 +75,6 @@ class Reporter:
             own=FoldName(fold_id=folds.own, fingerprint=folds.model.fingerprint),
             loaded=tuple(sorted(folds.models)),
             refused={fold: why[:REFUSAL_LENGTH_MAX] for fold, why in folds.refused.items() if why},
-            is_json=folds.is_json,
             stage=None if folds.plan is None else folds.plan.stage,
             candidates=tuple(
                 partition.processor.partition

@@ -100,8 +100,7 @@ def impossible_needs(*, on_cluster: bool, rolls_out: bool = False) -> set[str]:
 
     Args:
         on_cluster: Whether Redis is a cluster; a kind is for a single Redis or for a cluster.
-        rolls_out: Whether a roll-out goes on, which needs predictions in JSON; the events of these
-            episodes are JSON, too.
+        rolls_out: Whether a roll-out goes on; the events of these episodes are JSON.
     """
     return {"redis" if on_cluster else "cluster", "registry" if rolls_out else "rollout"}
 

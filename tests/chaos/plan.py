@@ -115,8 +115,7 @@ def plan(
         overflows = rolls_out and random.Random(f"{seed} overflows").random() < 0.2
     if rolls_out:  # each worker gets partitions, so that its moment comes
         workers = min(workers, log.partitions)
-    if not rolls_out:  # which needs predictions in JSON
-        settings |= _draw_format(random.Random(f"{seed} format"))
+    settings |= _draw_format(random.Random(f"{seed} format"))
     return Plan(
         seed=seed,
         log=log,

@@ -8,6 +8,7 @@ import time
 from aiokafka import TopicPartition
 
 from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.rollout.bundles import read_bundle_bytes
@@ -19,16 +20,18 @@ from tests import models, oracle
 from tests.integration.started_workers import PLACE, options
 from tests.integration.streams import mixed_records, run
 
+FORMAT = ("predictions_format", "predictions_schema_id", "schema_registry_url")
+
 
 class RollOut:
     """A person with two bundles."""
 
     NEW = models.small("gru", seed=11)
 
-    def __init__(self, stream, directory, redis, cluster) -> None:
+    def __init__(self, stream, directory, redis, cluster, new=None) -> None:
         self.settings = stream.settings.of_fold()
         self.stream, self.redis, self.cluster = stream, redis, cluster
-        save_bundle(self.NEW, directory / "new")
+        save_bundle(new or self.NEW, directory / "new")
         self.models, self.bundles = zip(
             *(read_bundle_bytes(path) for path in (stream.bundle, directory / "new")), strict=True
         )
@@ -91,13 +94,19 @@ class Person(RollOut):
     """A person who uses the verbs."""
 
     @property
+    def place(self) -> list[str]:
+        """Options of every verb."""
+        given = [name for name in FORMAT if name in self.stream.options()]
+        return options(self.stream, *PLACE, *given)
+
+    @property
     def new_bundle(self):
         """Directory of the new bundle."""
         return self.stream.directory / "new"
 
     async def verb(self, *words, bundle=None, status=0):
         """Run a verb of the roll-out with ``--json``; return its lines, or what it says on failure."""
-        place = options(self.stream, *PLACE)
+        place = self.place
         if bundle is not None:
             place = [word for word in place if not word.startswith("--bundle=")]
             place.append(f"--bundle={bundle}")
@@ -106,13 +115,13 @@ class Person(RollOut):
 
     async def text(self, *words) -> str:
         """Run a verb of the roll-out; return the text for people."""
-        return await run("rollout", *words, *options(self.stream, *PLACE), within_s=120)
+        return await run("rollout", *words, *self.place, within_s=120)
 
     async def until_reported(self) -> None:
         """Wait until each member of the group has reported."""
         deadline = time.monotonic() + 40
         while True:
-            said = await run("rollout", "status", *options(self.stream, *PLACE), "--json", status=1)
+            said = await run("rollout", "status", *self.place, "--json", status=1)
             workers = json.loads(said)["workers"]
             if workers and all(worker["report"] is not None for worker in workers):
                 return
@@ -126,7 +135,7 @@ class Person(RollOut):
 
     async def audit(self, *bundles):
         """Audit what is published with one bundle or several."""
-        place = [w for w in options(self.stream, *PLACE) if not w.startswith("--bundle=")]
+        place = [w for w in self.place if not w.startswith("--bundle=")]
         said = await run("audit", *place, *(f"--bundle={one}" for one in bundles), "--json")
         return json.loads(said.splitlines()[-1])
 
@@ -149,7 +158,7 @@ async def compare(person, *, is_exact, of_new=(1, 3)) -> None:
         of_new: Numbers of the requests after which the new fold is in charge.
     """
     cluster, settings = person.cluster, person.settings
-    folds = set()
+    folds, decoders = set(), [model_decoder(model) for model in person.models]
     for partition in (0, 1):
         source = TopicPartition(settings.source, partition)
         output = TopicPartition(settings.predictions, partition)
@@ -163,9 +172,10 @@ async def compare(person, *, is_exact, of_new=(1, 3)) -> None:
         published, top = {}, 0
         batches = cluster.batches(output, 0, await cluster.log_end(output))
         for message in [record async for batch in batches for record in batch]:
-            headers, value = dict(message.headers), json.loads(message.value)
-            offset, number = value["source"]["offset"], int(headers.get("sr-cut-over", 0))
+            headers = dict(message.headers)
             fold = person.ids.index(headers["sr-fold"].decode())
+            value = decoders[fold].content(message.value)
+            offset, number = value["source"]["offset"], int(headers.get("sr-cut-over", 0))
             assert fold == (number in of_new)
             assert value == truths[fold].predictions[offset]
             assert number >= top or not is_exact
@@ -183,11 +193,11 @@ async def people(stream, redis_url, directory):
     redis = connect_redis(redis_url, 5)
     async with contextlib.AsyncExitStack() as stack:
 
-        async def make(**settings) -> Person:
+        async def make(new=None, **settings) -> Person:
             made = await stream(**{"delivery": "exactly_once", **settings})
             await made.produce(mixed_records(200, seed=1))
             cluster = await stack.enter_async_context(KafkaCluster.of(made.settings))
-            return Person(made, directory, redis, cluster)
+            return Person(made, directory, redis, cluster, new)
 
         yield make
     await redis.aclose()

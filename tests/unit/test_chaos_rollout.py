@@ -141,16 +141,18 @@ def test_dead_letters_are_those_of_the_fold_that_wrote_them(right):
 
 
 def test_plans_of_roll_outs_have_their_faults_and_others_have_not():
-    """A seed without a roll-out gives the plan that it gave before; a roll-out needs JSON."""
+    """A seed gives predictions in the same format with a roll-out as without one."""
     kinds = {name for name, fault in FAULTS.items() if "rollout" in fault.needs}
     assert len(kinds) >= 30
     for seed in range(30):
-        drawn = {one.kind for one in plan(seed, 30).schedule}
+        unrolled = plan(seed, 30)
+        drawn = {one.kind for one in unrolled.schedule}
         rolled = plan(seed, 30, rolls_out=True)
         assert not drawn & kinds
         assert kinds & {one.kind for one in rolled.schedule}
         assert not rolled.is_framed
-        assert "predictions_format" not in rolled.settings
+        formats = [one.settings.get("predictions_format") for one in (unrolled, rolled)]
+        assert formats[0] == formats[1]
 
 
 def test_each_stage_of_a_roll_out_has_its_faults():

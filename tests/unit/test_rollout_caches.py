@@ -75,7 +75,7 @@ class MemoryBuilder:
     def store(self, _fold, _partition):
         return MemoryStore()
 
-    def processor(self, model, partition, source, publisher, log):
+    def processor(self, model, _wire, partition, source, publisher, log):
         return build_processor(
             model=model,
             settings=SETTINGS,

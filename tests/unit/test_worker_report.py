@@ -37,7 +37,6 @@ def test_workers_that_have_loaded_all_are_refused_nothing():
         (dict.fromkeys("vwxyz"), "5 of 5 members .*: v; w; x; and 2 more;"),
         ({"one": report(A)}, f"one has not loaded the bundle of fold {B} yet; .*try again"),
         ({"one": report(A, refused={B: "too large"})}, f"one cannot run fold {B}: too large"),
-        ({"one": report(A, B, is_json=False)}, "needs predictions in JSON, and one publishes anot"),
     ],
 )  # fmt: skip
 def test_a_promote_needs_every_worker(reports, message):
@@ -48,7 +47,7 @@ def test_a_promote_needs_every_worker(reports, message):
 
 def test_a_report_goes_to_bytes_and_back():
     """With all that it says."""
-    full = report(A, refused={B: "x"}, is_json=False, stage="open", candidates=(1,), events_per_s=2)
+    full = report(A, refused={B: "x"}, stage="open", candidates=(1,), events_per_s=2)
     assert WorkerReport.decode(full.encode()) == full
     assert WorkerReport.decode(None) is None
 
