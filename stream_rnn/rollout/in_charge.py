@@ -9,6 +9,7 @@ damaged stops no worker that can go on without it.
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from stream_rnn.errors import UnreachableError
 from stream_rnn.fold.facts import Facts, known_group_offset
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
@@ -48,6 +49,9 @@ class Folds(Protocol):
 
     def has(self, fold_id: str) -> bool:
         """Return whether the bundle of a fold is loaded."""
+
+    def unreachable(self, fold_id: str) -> UnreachableError | None:
+        """Return why the bundle of a fold could not be loaded, if a server did not answer."""
 
     def store(self, fold_id: str, partition: int) -> Store:
         """Return the store of a fold's hidden states."""
@@ -89,6 +93,8 @@ class InCharge:
 
         Raises:
             OtherFold: Another fold that this worker can run is in charge.
+            UnreachableError: This worker cannot run the fold in charge only because a server does
+                not answer.
             ConfigError: The decision needs the plan, and another program has written it.
         """
         known = known_group_offset(facts)
@@ -103,6 +109,7 @@ class InCharge:
             if not self.folds.has(fold_id):
                 assert known is not None, "a worker has its own bundle"
                 facts = without_fold_in_charge(facts, plan, self.partition, known)
+                self._raise_if_unreachable(facts, known, fold_id)
                 fold_id = self.folds.own
         if fold_id != facts.fold_id:
             raise OtherFold(fold_id)
@@ -111,6 +118,16 @@ class InCharge:
     def _in_charge(self, known: GroupOffset | None) -> str:
         """Return the id of the fold in charge; the own one if no fold has written a group offset."""
         return self.folds.own if known is None or known.fold_id is None else known.fold_id
+
+    def _raise_if_unreachable(self, facts: Facts, known: GroupOffset, fold_id: str) -> None:
+        """Raise if only a server that does not answer keeps the fold in charge from going on."""
+        is_kept = known.number > 0 or facts.is_rolled_out
+        error = self.folds.unreachable(fold_id)
+        if error is not None and is_kept and not (facts.takes_over or facts.abandoned_for):
+            raise UnreachableError(
+                f"{facts.place}: the fold {fold_id} is in charge, and this worker cannot load it: "
+                f"{error}; the next start of the worker tries again"
+            ) from error
 
     async def _with_promoted(self, facts: Facts, plan: Plan) -> Facts:
         """Return the facts of a partition whose group offset is lost."""

@@ -7,9 +7,12 @@ from stream_rnn.errors import ConfigError, UnavailableError, UnreachableError
 from stream_rnn.fold.output_schema import published_wire
 from stream_rnn.model.network import Model
 from stream_rnn.predictions.wire_schema import Wire, output_fields, schema_text
+from stream_rnn.rollout.worker_report import REPORT_EXPIRES_S
 from stream_rnn.settings import FoldSettings
 
 logger = logging.getLogger(__name__)
+
+BESIDE_WITHIN_S = REPORT_EXPIRES_S / 2  # the worker reports, and reads the plan again, only then
 
 
 async def find_output_format(settings: FoldSettings, model: Model) -> Wire:
@@ -41,7 +44,7 @@ async def find_format_beside(settings: FoldSettings, own: tuple[Model, Wire], mo
 
     Raises:
         ConfigError: The schema is not registered, or its id cannot be found out.
-        UnreachableError: The registry does not answer.
+        UnreachableError: The registry does not answer, or not all requests within 15 s.
     """
     own_model, wire = own
     if wire.format == "json":
@@ -57,8 +60,16 @@ async def find_format_beside(settings: FoldSettings, own: tuple[Model, Wire], mo
             f"schema than predictions_schema_id {settings.predictions_schema_id}: give the workers "
             "--schema-registry-url without --predictions-schema-id, and restart them one by one"
         )
-    named = settings.replace(bundle="NEW")  # this process has no directory of it
+    answer_s = min(settings.schema_registry_timeout_s, BESIDE_WITHIN_S)  # nothing ends a thread
+    # This process has no directory of the bundle.
+    asked = settings.replace(bundle="NEW", schema_registry_timeout_s=answer_s)
     try:
-        return await asyncio.to_thread(published_wire, named, model)
+        async with asyncio.timeout(BESIDE_WITHIN_S):
+            return await asyncio.to_thread(published_wire, asked, model)
+    except TimeoutError as error:
+        raise UnreachableError(
+            "the schema registry has not answered about the schema of the predictions within "
+            f"{BESIDE_WITHIN_S:g} s; check that it runs, and schema_registry_url"
+        ) from error
     except UnavailableError as error:
-        raise UnreachableError(f"{error}; the worker tries again within a minute") from error
+        raise UnreachableError(str(error)) from error

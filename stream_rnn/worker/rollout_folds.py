@@ -10,7 +10,13 @@ from weakref import WeakSet
 
 from aiokafka import TopicPartition
 
-from stream_rnn.errors import BundleError, StreamRNNError, UnavailableError, reason
+from stream_rnn.errors import (
+    BundleError,
+    StreamRNNError,
+    UnavailableError,
+    UnreachableError,
+    reason,
+)
 from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.processor import Processor
@@ -106,6 +112,7 @@ class WorkerFolds:
     models: dict[str, Model] = field(init=False)
     wires: dict[str, Wire] = field(init=False)
     refused: dict[str, str] = field(default_factory=dict)
+    _unreachable: dict[str, UnreachableError] = field(default_factory=dict)
     _again_s: dict[str, float] = field(default_factory=dict)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _caches: "WeakSet[StateCache]" = field(default_factory=WeakSet)  # of the folds in charge
@@ -122,6 +129,10 @@ class WorkerFolds:
         """Return whether the bundle of a fold is loaded."""
         return fold in self.models
 
+    def unreachable(self, fold: str) -> UnreachableError | None:
+        """Return why the bundle of a fold could not be loaded, if a server did not answer."""
+        return self._unreachable.get(fold)
+
     async def read_plan(self) -> Plan | None:
         """Read the plan now, and load its bundles; a bundle that fails is reported once.
 
@@ -129,7 +140,7 @@ class WorkerFolds:
             UnavailableError: Redis does not answer.
             ConfigError: Another program has written the plan.
         """
-        plan = await self.plans.read()
+        self.plan = plan = await self.plans.read()  # a load that takes long delays no request
         self._forget_refusals(plan)
         if plan is not None:
             async with self._loading:
@@ -137,7 +148,6 @@ class WorkerFolds:
                     is_due = self.clock() >= self._again_s.get(name.fold_id, 0.0)
                     if name.fold_id not in self.models and is_due:
                         await self._load(name, plan)
-        self.plan = plan
         for cache in list(self._caches):
             if cache.limit(self._cache_bytes()):
                 await asyncio.sleep(0)  # an eviction takes long, and there may be many partitions
@@ -152,11 +162,15 @@ class WorkerFolds:
     async def _load(self, name: FoldName, plan: Plan) -> None:
         """Load a bundle of the plan; the last ones stay, because a partition may still need them."""
         bundle = None
+        self._unreachable.pop(name.fold_id, None)
         try:
             bundle = await self.plans.get_bundle(name.fingerprint)
             why = await self._load_bytes(name, bundle, plan)
         except UnavailableError:
             raise
+        except UnreachableError as error:
+            self._unreachable[name.fold_id] = error
+            why = f"{error}; the worker tries again within a minute"
         except StreamRNNError as error:
             why = str(error)
         if why and self.refused.get(name.fold_id) != why:
@@ -190,6 +204,7 @@ class WorkerFolds:
         for fold in self.refused.keys() - (plan.fold_ids if plan is not None else ()):
             del self.refused[fold]
             self._again_s.pop(fold, None)
+            self._unreachable.pop(fold, None)
 
     async def _keep_own(self, plan: Plan) -> None:
         """Put the worker's own bundle beside an open plan that names it, unless it is there."""

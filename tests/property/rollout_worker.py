@@ -143,6 +143,9 @@ class Worker:
         """Return whether a bundle is loaded."""
         return fold in self._loaded
 
+    def unreachable(self, _fold: str) -> None:
+        """Return nothing: each server that bundles need answers."""
+
     def store(self, fold: str, partition: int) -> Any:
         """Return the store of a fold."""
         assert partition == 0

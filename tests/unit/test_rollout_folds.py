@@ -1,5 +1,6 @@
 """The folds that a worker can run: it loads the bundles of a plan, refuses some, and forgets old ones."""
 
+import asyncio
 import tempfile
 
 import pytest
@@ -63,6 +64,24 @@ async def test_a_bundle_whose_records_need_a_registry_is_refused_where_there_is_
     await folds.read_plan()
     assert not folds.has(folds.plan.folds[1].fold_id)
     assert "schema_registry_url" in caplog.text
+
+
+async def test_a_load_delays_no_request(bundles):
+    """The plan counts before its bundles are loaded, which may take as long as a registry."""
+    folds, store, _ = folds_of(bundles)
+    began, ends, get_bundle = asyncio.Event(), asyncio.Event(), store.get_bundle
+
+    async def get_slowly(fingerprint):
+        began.set()
+        await ends.wait()
+        return await get_bundle(fingerprint)
+
+    store.get_bundle = get_slowly
+    reading = asyncio.create_task(folds.read_plan())
+    await began.wait()
+    seen = folds.plan
+    ends.set()
+    assert seen == await reading
 
 
 async def test_models_of_earlier_plans_are_forgotten(tmp_path, bundles):
