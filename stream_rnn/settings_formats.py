@@ -41,7 +41,7 @@ PredictionsSchemaId = Annotated[
     Field(
         ge=1,
         le=2_147_483_647,
-        description="Id of the schema of predictions at the registry; unset means that a worker asks the registry at start.",
+        description="Id of the schema of predictions at the registry; unset means that a worker asks the registry when it loads a bundle.",
     ),
 ]
 SchemaAutoRegister = Annotated[

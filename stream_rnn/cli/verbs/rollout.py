@@ -118,8 +118,10 @@ def start(**options: Any) -> Any:
     is warm, its predictions go to the topic PREDICTIONS.shadow, for comparing. Hidden states of both folds are in Redis until the roll-out is finished or the candidate's are
     dropped.
 
-    All settings except the bundle must be those of the workers, and predictions must be JSON. The
-    command first prints what the roll-out will cost: records to fold, bytes in Redis, and CPU and
+    All settings except the bundle must be those of the workers. With predictions in Avro, Protobuf
+    or JSON Schema, a bundle with other heads needs its schema at the registry; see schema register.
+
+    The command first prints what the roll-out will cost: records to fold, bytes in Redis, and CPU and
     time at a rate that it measures with the newest records, on this machine. With --wait, it ends when the candidate is warm in
     all partitions; the exit status is 1 if that takes too long.
 
