@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from stream_rnn.fold.output_batches import Message, split_into_batches
 from stream_rnn.fold.publish_errors import REFUSED, refusal
-from stream_rnn.kafka.clients import new_producer
+from stream_rnn.kafka.clients import new_producer, retrieve_error
 from stream_rnn.settings import FoldSettings
 
 
@@ -64,8 +64,7 @@ async def send_messages(
     limit = settings.output_batch_bytes_max
     for batch in split_into_batches(producer.create_batch, messages, output, limit):
         sent.append(await producer.send_batch(batch, output.topic, partition=output.partition))
-        # After a deadline nobody awaits the acknowledgement, and asyncio would log its error.
-        sent[-1].add_done_callback(lambda future: future.cancelled() or future.exception())
+        sent[-1].add_done_callback(retrieve_error)  # after a deadline, nobody awaits it
         on_batch()
     try:
         # A wait that is cancelled does not cancel the acknowledgements.

@@ -16,7 +16,7 @@ from aiokafka.errors import (
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.kafka.clients import transaction_error
+from stream_rnn.kafka.clients import retrieve_error, transaction_error
 from stream_rnn.kafka.topics import JAVA_LONG_MAX
 from stream_rnn.settings import FoldSettings
 
@@ -35,8 +35,7 @@ def original_error(error: BaseException, producer: AIOKafkaProducer) -> BaseExce
     that error as a cause; a later call only gets an error about a missing transaction.
     """
     sender = producer._sender.sender_task  # noqa: SLF001  # no public way
-    has_ended = sender is not None and sender.done() and not sender.cancelled()
-    ended: BaseException = (sender.exception() if has_ended else None) or error
+    ended = (None if sender is None else retrieve_error(sender)) or error
     candidates = [error, error.__cause__, ended, ended.__cause__]
     forgotten = (known for known in candidates if isinstance(known, FORGOTTEN))
     return next(forgotten, transaction_error(error, producer))

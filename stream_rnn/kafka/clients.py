@@ -66,16 +66,26 @@ def transaction_error(error: BaseException, producer: AIOKafkaProducer) -> BaseE
         error: What a call of the producer raised.
         producer: The producer.
     """
-    if not isinstance(error, (IllegalOperation, AssertionError)):
-        return error
     transactions = producer._txn_manager  # noqa: SLF001  # no public way
     ended = transactions.wait_for_transaction_end() if transactions is not None else None
-    for future in (ended, producer._sender.sender_task):  # noqa: SLF001  # no public way
-        if future is not None and future.done() and not future.cancelled():
-            original: BaseException | None = future.exception()
-            if original is not None:
-                return original
-    return error
+    sender = producer._sender.sender_task  # noqa: SLF001  # no public way
+    batches = producer._message_accumulator._batches.values()  # noqa: SLF001  # no public way
+    unsent = [batch._drain_waiter for waiting in batches for batch in waiting]  # noqa: SLF001
+    # All are asked, whatever the error is, so that asyncio reports none.
+    futures = [one for one in (ended, sender, *unsent) if one is not None]
+    originals = [retrieve_error(one) for one in futures]
+    if not isinstance(error, (IllegalOperation, AssertionError)):
+        return error
+    return next((one for one in originals if one is not None), error)
+
+
+def retrieve_error(future: "asyncio.Future[Any]") -> BaseException | None:
+    """Return the error of a future, ``None`` if it has none yet.
+
+    asyncio logs an error that nobody has asked for.  As a callback of an acknowledgement that may
+    not be awaited, this function prevents that.
+    """
+    return future.exception() if future.done() and not future.cancelled() else None
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, timeout_s: float) -> None:

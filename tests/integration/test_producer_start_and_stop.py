@@ -1,6 +1,7 @@
 """Producers on a broker that takes short transactions only, and that may be frozen."""
 
 import asyncio
+import gc
 import time
 
 import pytest
@@ -95,6 +96,32 @@ async def test_the_error_of_a_fenced_producer_is_found_behind_each_later_error(b
     finally:
         await stop_producer(first, 5)
         await stop_producer(second, 5)
+
+
+async def test_asyncio_reports_no_error_of_a_fenced_producer_again(broker):
+    """It reports an error that nobody has asked for, and so each fence would be a line of the log."""
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, about: reported.append(about))
+    options = {
+        "bootstrap_servers": broker.bootstrap_servers,
+        "transactional_id": "reported",
+        "transaction_timeout_ms": 5000,
+    }
+    first, second = new_producer(**options), new_producer(**options)
+    try:
+        await first.start()
+        await make_topic(broker.bootstrap_servers, "reported")
+        await first.begin_transaction()
+        await second.start()
+        with pytest.raises(ProducerFenced) as raised:
+            await first.send_and_wait("reported", b"late", partition=0)
+        assert transaction_error(raised.value, first) is raised.value
+    finally:
+        await stop_producer(first, 5)
+        await stop_producer(second, 5)
+    del first, raised
+    gc.collect()
+    assert [about["message"] for about in reported] == []
 
 
 async def test_a_transaction_longer_than_the_broker_allows_is_a_setting(broker):
