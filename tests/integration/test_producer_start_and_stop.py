@@ -20,6 +20,7 @@ from stream_rnn.kafka.clients import (
 )
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.local.kafka import LocalKafka
+from stream_rnn.operate import check_kafka
 from stream_rnn.operate.check_kafka import check_rights, check_transactions
 from stream_rnn.operate.check_result import Level
 from stream_rnn.settings import Settings
@@ -136,6 +137,37 @@ async def test_a_transaction_longer_than_the_broker_allows_is_a_setting(broker):
     await publisher.close()
     finding = await check_rights(settings.replace(**connection), {})
     assert (finding.level, finding.remedy) == (Level.BAD, "lower --transaction-timeout-ms")
+
+
+async def test_of_two_doctors_at_a_time_the_fenced_one_says_so(broker, monkeypatch):
+    """The client's error says only that a transaction is in the wrong state."""
+    await make_topic(broker.bootstrap_servers, "doctor")
+    settings = Settings.build(
+        app="a",
+        source="doctor",
+        predictions="p",
+        transaction_timeout_ms=5000,
+        bootstrap_servers=broker.bootstrap_servers,
+    )
+
+    def new_fenced_producer(**options):
+        producer, rival = new_producer(**options), new_producer(**options)
+        abort = producer.abort_transaction
+
+        async def abort_after_the_fence():
+            await rival.start()
+            await stop_producer(rival, 5)
+            producer._txn_manager.maybe_add_partition_to_txn(TopicPartition("doctor", 0))
+            await asyncio.wait({producer._sender.sender_task}, timeout=30)
+            await abort()
+
+        producer.abort_transaction = abort_after_the_fence
+        return producer
+
+    monkeypatch.setattr(check_kafka, "new_producer", new_fenced_producer)
+    finding = await check_rights(settings, {})
+    assert (finding.level, finding.remedy) == (Level.BAD, "run it again alone")
+    assert finding.said == "another doctor of this app and source runs"
 
 
 async def test_the_doctor_reads_the_brokers_limit_without_writing(broker):
