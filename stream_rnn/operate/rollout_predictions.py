@@ -44,7 +44,8 @@ async def read_joined(
         rollout: Open clients.
         status: Status of the roll-out, which names the folds and their origins.
         heads: Heads to compare, which both bundles have.
-        decoders: Decoders of the predictions of the two folds, by fold id.
+        decoders: Decoders of the predictions of the old and of the new fold, by fold id in this
+            order.
         predictions_max: Maximum number of predictions to read of each topic, over all partitions.
         since: ISO 8601 time; the range of a partition begins at its first event that is not earlier.
             ``None`` reads back as far as the maximum allows.

@@ -7,6 +7,7 @@ from stream_rnn.errors import ConfigError, UnavailableError, UnreachableError
 from stream_rnn.fold.output_schema import published_wire
 from stream_rnn.model.network import Model
 from stream_rnn.predictions.wire_schema import Wire, output_fields, schema_text
+from stream_rnn.predictions.writer import JSON
 from stream_rnn.rollout.worker_report import REPORT_EXPIRES_S
 from stream_rnn.settings import FoldSettings
 
@@ -23,7 +24,7 @@ async def find_output_format(settings: FoldSettings, model: Model) -> Wire:
         UnreachableError: The registry does not answer.
     """
     if settings.predictions_format == "json":
-        return Wire("json")
+        return JSON
     try:
         wire = await asyncio.to_thread(published_wire, settings, model)
     except UnavailableError as error:

@@ -7,7 +7,7 @@ import pytest
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS
 from tests import models
 from tests.integration.rollout_person import compare
-from tests.integration.started_workers import logs, options
+from tests.integration.started_workers import ends, logs, options
 from tests.integration.streams import run
 from tests.registry_server import RegistryServer
 
@@ -107,6 +107,30 @@ async def test_a_registry_that_is_away_holds_up_the_candidate_alone(registry, pe
     await person.start()  # not by the verb, which asks the registry, too
     await logs(worker, "the worker tries again within a minute")
     await person.publish(2, worker)
+
+
+async def test_a_restarted_worker_goes_on_with_another_head_once_the_registry_answers(
+    registry, person_of
+):
+    """Until then, it ends with the status after which it is restarted."""
+    person = await person_of(
+        MORE_HEADS, predictions_format="protobuf", schema_registry_url=registry.url
+    )
+    for bundle in (person.stream.bundle, person.new_bundle):
+        await register(person, bundle)
+    worker = await person.promote_new()
+    await person.publish(2, worker)
+    worker.kill()
+    registry.statuses["GET /schemas/ids/8"] = 503, 0  # which is that of the new bundle alone
+    lost = person.stream.start("two")
+    assert await ends(lost) == 4
+    said = f"the fold {person.ids[1]} is in charge, and this worker cannot load it: the schema reg"
+    assert said in lost.log.read_text()
+    registry.statuses.clear()
+    await person.publish(3, person.stream.start("three"))
+    assert await ids_of(person) == dict(zip(person.ids, ({7}, {8}), strict=True))
+    await compare(person, is_exact=True, of_new=(1,))
+    assert (await person.audit(person.stream.bundle, person.new_bundle))["different"] == 0
 
 
 async def ids_of(person) -> dict[str, set[int]]:
