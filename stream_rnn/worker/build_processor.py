@@ -34,6 +34,7 @@ from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.worker.candidate_metrics import CandidateMetrics
 from stream_rnn.worker.fault_injection import faults_from_environment
 from stream_rnn.worker.give_way import RightOfWay
+from stream_rnn.worker.output_format import WiredModel
 from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.rollout_folds import WorkerFolds
 from stream_rnn.worker.shadow import ShadowTopic
@@ -127,16 +128,10 @@ class ProcessorBuilder:
         return RedisStore(self.redis, tag, self.settings.redis_timeout_s)
 
     def processor(
-        self,
-        model: Model,
-        wire: Wire,
-        partition: int,
-        source: Source,
-        publisher: Publisher,
-        log: Log,
+        self, wired: WiredModel, partition: int, source: Source, publisher: Publisher, log: Log
     ) -> Processor:
-        """Build the processor of a model's fold, which publishes in a format."""
-        settings = self.settings
+        """Build the processor of a model's fold."""
+        settings, model = self.settings, wired.model
         has_same_heads = model.spec.heads == self.model.spec.heads  # which are sampled by name
         return build_processor(
             model=model,
@@ -146,7 +141,7 @@ class ProcessorBuilder:
             store=self.store(fold_id_of(model, settings), partition),
             log=log,
             publisher=publisher,
-            wire=wire,
+            wire=wired.wire,
             cache_bytes=self.cache_bytes,
             patience_s=settings.transaction_timeout_ms / 1000,
             at_crash_point=self.at_crash_point,

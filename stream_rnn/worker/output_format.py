@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import NamedTuple
 
 from stream_rnn.errors import ConfigError, UnavailableError, UnreachableError
 from stream_rnn.fold.output_schema import published_wire
@@ -12,6 +13,19 @@ from stream_rnn.rollout.worker_report import REPORT_EXPIRES_S
 from stream_rnn.settings import FoldSettings
 
 logger = logging.getLogger(__name__)
+
+
+class WiredModel(NamedTuple):
+    """A model with the format in which its predictions are published.
+
+    Attributes:
+        model: The model.
+        wire: The format, with the id of the model's schema.
+    """
+
+    model: Model
+    wire: Wire
+
 
 BESIDE_WITHIN_S = REPORT_EXPIRES_S / 2  # the worker reports, and reads the plan again, only then
 
@@ -33,28 +47,25 @@ async def find_output_format(settings: FoldSettings, model: Model) -> Wire:
     return wire
 
 
-async def find_format_beside(settings: FoldSettings, own: tuple[Model, Wire], model: Model) -> Wire:
+async def find_format_beside(settings: FoldSettings, own: WiredModel, model: Model) -> Wire:
     """Return the format of the predictions of another bundle than the worker's own.
 
     A schema depends on the heads alone, so a bundle with the same heads has the same schema.
 
     Args:
         settings: Settings of the worker.
-        own: Model of the worker's own bundle, and the format of its predictions.
+        own: Model of the worker's own bundle, with the format of its predictions.
         model: The other model.
 
     Raises:
         ConfigError: The schema is not registered, or its id cannot be found out.
         UnreachableError: The registry does not answer, or not all requests within 15 s.
     """
-    own_model, wire = own
-    if wire.format == "json":
-        return wire
-    schemas = {
-        schema_text(wire.format, output_fields(one.spec.heads)) for one in (own_model, model)
-    }
-    if len(schemas) == 1:
-        return wire
+    if own.wire.format == "json":
+        return own.wire
+    heads = own.model.spec.heads, model.spec.heads
+    if len({schema_text(own.wire.format, output_fields(one)) for one in heads}) == 1:
+        return own.wire
     if settings.predictions_schema_id is not None:
         raise ConfigError(
             f"its heads are not those of the worker's own bundle, so its predictions have another "

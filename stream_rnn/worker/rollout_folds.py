@@ -42,7 +42,7 @@ from stream_rnn.settings import FoldSettings
 from stream_rnn.store.cache import StateCache
 from stream_rnn.store.state import Store
 from stream_rnn.worker.candidate_metrics import CandidateMetrics
-from stream_rnn.worker.output_format import find_format_beside
+from stream_rnn.worker.output_format import WiredModel, find_format_beside
 from stream_rnn.worker.range_reader import KafkaRangeReader
 from stream_rnn.worker.shadow import ShadowTopic
 
@@ -67,15 +67,9 @@ class BuildsProcessors(Protocol):
         """Return the store of a fold's hidden states."""
 
     def processor(
-        self,
-        model: Model,
-        wire: Wire,
-        partition: int,
-        source: Source,
-        publisher: Publisher,
-        log: Log,
+        self, wired: WiredModel, partition: int, source: Source, publisher: Publisher, log: Log
     ) -> Processor:
-        """Build the processor of a model's fold, which publishes in a format."""
+        """Build the processor of a model's fold."""
 
 
 @dataclass(slots=True)
@@ -94,7 +88,6 @@ class WorkerFolds:
         plan: Plan as it was last read.
         clock: Monotonic clock in seconds.
         models: Models that are loaded, by the ids of their folds.
-        wires: Formats of their predictions, by the ids of their folds.
         refused: Reasons why this worker cannot run folds of the plan, by their ids; empty for a
             fold that was loaded after all.
     """
@@ -109,8 +102,7 @@ class WorkerFolds:
     shadow: ShadowTopic | None = None
     plan: Plan | None = None
     clock: Callable[[], float] = time.monotonic
-    models: dict[str, Model] = field(init=False)
-    wires: dict[str, Wire] = field(init=False)
+    models: dict[str, WiredModel] = field(init=False)
     refused: dict[str, str] = field(default_factory=dict)
     _unreachable: dict[str, UnreachableError] = field(default_factory=dict)
     _again_s: dict[str, float] = field(default_factory=dict)
@@ -118,7 +110,7 @@ class WorkerFolds:
     _caches: "WeakSet[StateCache]" = field(default_factory=WeakSet)  # of the folds in charge
 
     def __post_init__(self) -> None:
-        self.models, self.wires = {self.own: self.model}, {self.own: self.wire}
+        self.models = {self.own: WiredModel(self.model, self.wire)}
 
     @property
     def own(self) -> str:
@@ -187,9 +179,9 @@ class WorkerFolds:
         check_registry(model.spec.event, self.settings)
         if fold_id_of(model, self.settings) != name.fold_id:
             return "the settings of this worker give the bundle another fold id"
-        wire = await find_format_beside(self.settings, (self.model, self.wire), model)
+        wire = await find_format_beside(self.settings, self.models[self.own], model)
         self._forget_models(plan)
-        self.models[name.fold_id], self.wires[name.fold_id] = model, wire
+        self.models[name.fold_id] = WiredModel(model, wire)
         logger.info("bundle loaded model=%s fold=%s", model.name, name.fold_id)
         return ""
 
@@ -197,7 +189,7 @@ class WorkerFolds:
         """Make room for a model: leave out the oldest ones of earlier plans."""
         oldest = [fold for fold in self.models if fold not in (self.own, *plan.fold_ids)]
         for fold in oldest[: max(0, len(self.models) - MODELS_MAX + 1)]:
-            del self.models[fold], self.wires[fold]
+            del self.models[fold]
 
     def _forget_refusals(self, plan: Plan | None) -> None:
         """Leave out the refusals of folds that the plan does not name: nobody asks for them."""
@@ -268,8 +260,7 @@ class WorkerFolds:
     ) -> Processor:
         """Make the processor of the fold in charge."""
         log = KafkaLog(self.cluster, self.settings, partition)
-        made = self.models[fold], self.wires[fold], partition, source, publisher, log
-        processor = self.builder.processor(*made)
+        processor = self.builder.processor(self.models[fold], partition, source, publisher, log)
         processor.cache.limit(self._cache_bytes())
         self._caches.add(processor.cache)
         assert isinstance(processor.recovery, Recovery), "a worker's processor has this recovery"
@@ -290,8 +281,7 @@ class WorkerFolds:
         source = CandidateSource(reader, published, turn)
         shadow = self.shadow
         publisher = SilentPublisher() if shadow is None else shadow.publisher(partition)
-        made = self.models[fold], self.wires[fold], partition, source, publisher, log
-        processor = self.builder.processor(*made)
+        processor = self.builder.processor(self.models[fold], partition, source, publisher, log)
         processor.cache.limit(self._cache_bytes(of_candidate=True))
         store = self.store(fold, partition)
         # The worker's observer has the metrics of the folds in charge.

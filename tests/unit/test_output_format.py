@@ -6,7 +6,7 @@ from stream_rnn.errors import ConfigError, UnreachableError
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS, Wire
 from stream_rnn.settings import Settings
 from stream_rnn.worker import output_format
-from stream_rnn.worker.output_format import find_format_beside
+from stream_rnn.worker.output_format import WiredModel, find_format_beside
 from tests import models
 from tests.registry_server import RegistryServer
 
@@ -36,22 +36,24 @@ async def test_bundles_with_the_same_heads_share_the_id(wire_format):
     """In any order, and without a registry; with other heads, the id cannot be found out."""
     given, own = settings(wire_format, predictions_schema_id=5), models.small()
     wire = Wire(wire_format, 5)
-    assert await find_format_beside(given, (own, wire), REORDERED) == wire
+    assert await find_format_beside(given, WiredModel(own, wire), REORDERED) == wire
     with pytest.raises(ConfigError, match=r"predictions_schema_id 5: .* --schema-registry-url"):
-        await find_format_beside(given, (own, wire), FEWER)
+        await find_format_beside(given, WiredModel(own, wire), FEWER)
 
 
 async def test_json_needs_no_schema():
     """Not even one that could be made."""
     wire = Wire("json")
-    assert await find_format_beside(settings("json"), (models.small(), wire), ALIKE) == wire
+    assert (
+        await find_format_beside(settings("json"), WiredModel(models.small(), wire), ALIKE) == wire
+    )
 
 
 async def test_the_registry_is_asked_for_another_schema():
     """A silent one is asked again later; what to register is the new bundle, not the worker's."""
     with RegistryServer() as registry:
         given = settings("avro", schema_registry_url=registry.url)
-        made = given, (models.small(), Wire("avro", 5)), FEWER
+        made = given, WiredModel(models.small(), Wire("avro", 5)), FEWER
         with pytest.raises(ConfigError, match="--bundle NEW"):
             await find_format_beside(*made)
         registering = given.replace(schema_auto_register=True)
@@ -67,7 +69,7 @@ async def test_a_registry_that_answers_slowly_holds_up_no_report(monkeypatch):
     monkeypatch.setattr(output_format, "BESIDE_WITHIN_S", 1.0)
     with RegistryServer() as registry:
         given = settings("avro", schema_registry_url=registry.url, schema_auto_register=True)
-        own = models.small(), Wire("avro", 5)
+        own = WiredModel(models.small(), Wire("avro", 5))
         assert await find_format_beside(given, own, FEWER) == Wire("avro", 7)
         registry.delay_s = 0.7
         with pytest.raises(UnreachableError, match=r"within 1 s"):

@@ -75,9 +75,9 @@ class MemoryBuilder:
     def store(self, _fold, _partition):
         return MemoryStore()
 
-    def processor(self, model, _wire, partition, source, publisher, log):
+    def processor(self, wired, partition, source, publisher, log):
         return build_processor(
-            model=model,
+            model=wired.model,
             settings=SETTINGS,
             partition=partition,
             source=source,

@@ -84,7 +84,7 @@ async def test_the_worker_ends_so_that_it_is_restarted(folds, registry, now, num
     with pytest.raises(OtherFold, match=other):
         await InCharge(folds, 0).consult(facts)
     assert folds.unreachable(other) is None
-    assert folds.wires == {folds.own: Wire("avro", 5), other: Wire("avro", 7)}
+    assert [one.wire for one in folds.models.values()] == [Wire("avro", 5), Wire("avro", 7)]
 
 
 async def test_it_stops_no_bundle_after_a_roll_out(folds):
