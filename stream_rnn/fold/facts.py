@@ -62,6 +62,8 @@ class Facts:
             or an open roll-out has in charge, because a person requested it; 0 if nobody did.
         abandoned_for: Fold that is to take over by such a request, if it is not this one; empty for
             none.
+        refusal: Why this worker cannot run the fold that a cut-over or an open roll-out has in
+            charge; empty for no known reason.
     """
 
     place: str
@@ -82,6 +84,7 @@ class Facts:
     is_rolled_out: bool = False
     takes_over: int = 0
     abandoned_for: str = ""
+    refusal: str = ""
 
     @property
     def has_states(self) -> bool:

@@ -71,9 +71,11 @@ def other_fold(facts: Facts, group_offset: GroupOffset) -> str:
     why = f"cut-over {number} has put the fold {fold_id} in charge"
     if not number:
         why = f"an open roll-out goes on with the fold {fold_id}, whose bundle this worker cannot load from Redis"
+    refused = f", which this worker cannot run: {facts.refusal}" if facts.refusal else ""
+    remedy = "do what that reason says, or start" if facts.refusal else "start"
     return (
-        f"{facts.place}: {why} (group offset {group_offset.offset}), but the bundle and settings of "
-        f"this worker make the fold {facts.fold_id}, which would silently replace it{asks}; start "
+        f"{facts.place}: {why} (group offset {group_offset.offset}){refused}; the bundle and settings "
+        f"of this worker make the fold {facts.fold_id}, which would silently replace it{asks}; {remedy} "
         f"this worker with the bundle and settings of the fold {requested or fold_id}, or, if that "
         "bundle is lost, let this worker's take over: stream-rnn rollout abandon"
     )

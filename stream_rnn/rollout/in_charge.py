@@ -50,6 +50,9 @@ class Folds(Protocol):
     def has(self, fold_id: str) -> bool:
         """Return whether the bundle of a fold is loaded."""
 
+    def refusal(self, fold_id: str) -> str:
+        """Return why this worker cannot run a fold of the plan; empty for no known reason."""
+
     def unreachable(self, fold_id: str) -> UnreachableError | None:
         """Return why the bundle of a fold could not be loaded, if a server did not answer."""
 
@@ -109,7 +112,7 @@ class InCharge:
             if not self.folds.has(fold_id):
                 assert known is not None, "a worker has its own bundle"
                 facts = without_fold_in_charge(facts, plan, self.partition, known)
-                self._raise_if_unreachable(facts, known, fold_id)
+                facts = self._with_refusal(facts, known, fold_id)
                 fold_id = self.folds.own
         if fold_id != facts.fold_id:
             raise OtherFold(fold_id)
@@ -119,15 +122,21 @@ class InCharge:
         """Return the id of the fold in charge; the own one if no fold has written a group offset."""
         return self.folds.own if known is None or known.fold_id is None else known.fold_id
 
-    def _raise_if_unreachable(self, facts: Facts, known: GroupOffset, fold_id: str) -> None:
-        """Raise if only a server that does not answer keeps the fold in charge from going on."""
+    def _with_refusal(self, facts: Facts, known: GroupOffset, fold_id: str) -> Facts:
+        """Add why this worker cannot run the fold in charge, unless it may go on without that fold.
+
+        Raises:
+            UnreachableError: Only a server that does not answer keeps that fold from going on.
+        """
         is_kept = known.number > 0 or facts.is_rolled_out
-        error = self.folds.unreachable(fold_id)
-        if error is not None and is_kept and not (facts.takes_over or facts.abandoned_for):
+        if not is_kept or facts.takes_over or facts.abandoned_for:
+            return facts
+        if (error := self.folds.unreachable(fold_id)) is not None:
             raise UnreachableError(
                 f"{facts.place}: the fold {fold_id} is in charge, and this worker cannot load it: "
                 f"{error}; the next start of the worker tries again"
             ) from error
+        return replace(facts, refusal=self.folds.refusal(fold_id))
 
     async def _with_promoted(self, facts: Facts, plan: Plan) -> Facts:
         """Return the facts of a partition whose group offset is lost."""

@@ -89,6 +89,13 @@ class Plan(_Part):
         """Ids of the two folds."""
         return self.folds[0].fold_id, self.folds[1].fold_id
 
+    @property
+    def needed_folds(self) -> frozenset[str]:
+        """Ids of the folds that a worker must be able to run: after the end, those left in charge."""
+        if self.stage == "open":
+            return frozenset(self.fold_ids)
+        return frozenset(request.fold_id for request in self.requests.values())
+
     def pending(self, partition: int, number: int) -> Request | None:
         """Return the request that is not carried out yet; ``None`` if there is none.
 

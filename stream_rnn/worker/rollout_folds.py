@@ -121,9 +121,18 @@ class WorkerFolds:
         """Return whether the bundle of a fold is loaded."""
         return fold in self.models
 
+    def refusal(self, fold: str) -> str:
+        """Return why this worker cannot run a fold of the plan; empty for no known reason."""
+        return self.refused.get(fold, "")
+
     def unreachable(self, fold: str) -> UnreachableError | None:
         """Return why the bundle of a fold could not be loaded, if a server did not answer."""
         return self._unreachable.get(fold)
+
+    def complaints(self) -> dict[str, str]:
+        """Return why this worker cannot run folds that the plan needs, by their ids."""
+        needed = self.plan.needed_folds if self.plan is not None else ()
+        return {fold: why for fold, why in self.refused.items() if why and fold in needed}
 
     async def read_plan(self) -> Plan | None:
         """Read the plan now, and load its bundles; a bundle that fails is reported once.
@@ -165,7 +174,8 @@ class WorkerFolds:
             why = f"{error}; the worker tries again within a minute"
         except StreamRNNError as error:
             why = str(error)
-        if why and self.refused.get(name.fold_id) != why:
+        is_needed = name.fold_id in plan.needed_folds
+        if why and is_needed and self.refused.get(name.fold_id) != why:
             logger.warning("cannot run fold %s of the roll-out: %s", name.fold_id, why)
         self.refused[name.fold_id] = why
         if why and bundle is not None:

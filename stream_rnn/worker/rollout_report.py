@@ -74,7 +74,7 @@ class Reporter:
             version=version("stream-rnn"),
             own=FoldName(fold_id=folds.own, fingerprint=folds.model.fingerprint),
             loaded=tuple(sorted(folds.models)),
-            refused={fold: why[:REFUSAL_LENGTH_MAX] for fold, why in folds.refused.items() if why},
+            refused={fold: why[:REFUSAL_LENGTH_MAX] for fold, why in folds.complaints().items()},
             stage=None if folds.plan is None else folds.plan.stage,
             candidates=tuple(
                 partition.processor.partition

@@ -146,6 +146,10 @@ class Worker:
     def unreachable(self, _fold: str) -> None:
         """Return nothing: each server that bundles need answers."""
 
+    def refusal(self, fold: str) -> str:
+        """Return why a bundle is not loaded."""
+        return "it is lost" if fold in self._lacks else ""
+
     def store(self, fold: str, partition: int) -> Any:
         """Return the store of a fold."""
         assert partition == 0

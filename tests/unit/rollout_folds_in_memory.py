@@ -5,6 +5,7 @@ import asyncio
 from stream_rnn.errors import FencedError
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.source import Fetch
+from stream_rnn.predictions.wire_schema import Wire
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import MemoryPlanStore
 from stream_rnn.settings import Settings
@@ -26,19 +27,20 @@ class CountedStore(MemoryPlanStore):
         return await super().get_bundle(fingerprint)
 
 
-def folds_of(bundles, broken=None):
+def folds_of(bundles, broken=None, settings=SETTINGS):
     """Return the folds of a worker, the store of its plan, and what sets its clock."""
     (own, one), (other, two) = bundles
-    names = [FoldName(fold_id=fold_id(m.fingerprint, SETTINGS), fingerprint=m.fingerprint) for m in (own, other)]  # fmt: skip
+    names = [FoldName(fold_id=fold_id(m.fingerprint, settings), fingerprint=m.fingerprint) for m in (own, other)]  # fmt: skip
     store, now = CountedStore(), [0.0]
     store.plan = Plan(folds=tuple(names)).encode()
     store.bundles = {own.fingerprint: one, other.fingerprint: broken or two}
     folds = WorkerFolds(
-        settings=SETTINGS,
+        settings=settings,
         model=own,
         builder=None,
         plans=store,
         cluster=None,
+        wire=Wire(settings.predictions_format, 5),
         clock=lambda: now[0],
     )
     return folds, store, now
@@ -88,6 +90,10 @@ class QuietFolds:
 
     def has(self, fold):
         return fold in self.models
+
+    def refusal(self, _fold):
+        """Know no reason."""
+        return ""
 
     def unreachable(self, _fold):
         """Return nothing: each bundle is loaded."""

@@ -5,17 +5,23 @@ import tempfile
 
 import pytest
 
-from stream_rnn.errors import BundleError
+from stream_rnn.errors import BundleError, UnreachableError
+from stream_rnn.fold.facts import Facts
 from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.recovery import RecoveryOptions, Stop, where_to_start
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.network import Model
 from stream_rnn.rollout.bundles import load_bundle_bytes, read_bundle_bytes
+from stream_rnn.rollout.in_charge import InCharge, OtherFold
 from stream_rnn.rollout.plan import FoldName, Plan
+from stream_rnn.settings import Settings
 from stream_rnn.worker.rollout_folds import (
     MODELS_MAX,
     REFUSED_FOR_S,
 )
 from tests import models
+from tests.registry_server import RegistryServer
 from tests.unit.rollout_folds_in_memory import SETTINGS, folds_of
 
 
@@ -117,3 +123,50 @@ async def test_refusals_of_earlier_plans_are_forgotten(bundles):
     store.plan = None
     await folds.read_plan()
     assert not folds.refused
+
+
+async def test_a_worker_waits_for_the_registry_of_the_fold_in_charge(tmp_path, bundles):
+    """It ends with a status after which it is started again; one that a person must mend says why."""
+    new = models.of({**models.SPEC, "heads": models.SPEC["heads"][1:]}, seed=3)
+    save_bundle(new, tmp_path / "new")
+    with RegistryServer() as registry:
+        given = {"predictions_format": "avro", "schema_registry_url": registry.url}
+        place = {"app": "app", "source": "events", "predictions": "out", "bundle": "old"}
+        settings = Settings.build(**place, **given).of_fold()
+        both = [bundles[0], read_bundle_bytes(tmp_path / "new")]
+        folds, store, now = folds_of(both, settings=settings)
+        plan = Plan.decode(store.plan, "here")
+        promoted = GroupOffset(7, plan.fold_ids[1], 0, 3)
+        facts = Facts("t[0]", folds.own, 0, 10, group_offset=promoted)
+
+        async def consult():
+            now[0] += REFUSED_FOR_S
+            return await InCharge(folds, 0).consult(facts)
+
+        registry.status = 503
+        with pytest.raises(UnreachableError, match="HTTP status 503"):
+            await consult()
+        registry.status = 200
+        stop = where_to_start(await consult(), RecoveryOptions())
+        assert isinstance(stop, Stop)
+        assert "which this worker cannot run: the schema registry" in stop.message
+        assert "run: stream-rnn schema register" in stop.message
+        folds.settings = settings.replace(schema_auto_register=True)
+        with pytest.raises(OtherFold):
+            await consult()
+
+
+async def test_only_folds_that_the_plan_needs_are_complained_about(bundles, caplog):
+    """After a finish, that is the one in charge: nobody can do anything about the other one."""
+    folds, store, _ = folds_of(bundles, bundles[1][1]._replace(tensors=b"torn"))
+    plan = Plan.decode(store.plan, "here")
+    own, other = plan.fold_ids
+    for stage, needed, complains in (("over", own, False), ("over", other, True), ("open", own, True)):  # fmt: skip
+        finished = plan.with_request("finish", 0, needed, GroupOffset(7, needed, 0))
+        store.plan = finished.model_copy(update={"stage": stage}).encode()
+        folds.refused.clear()
+        folds._again_s.clear()
+        caplog.clear()
+        await folds.read_plan()
+        assert {*folds.complaints()} == ({other} if complains else set()), stage
+        assert ("cannot run fold" in caplog.text) == complains
