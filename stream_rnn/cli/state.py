@@ -139,11 +139,12 @@ def _print(settings: FoldSettings, identity: str, rows: list[dict[str, Any]]) ->
             else f"would start at {row['start']} and publish from {row['publish_from']}"
         )
         decision = f"a worker {start} (row {row['row']} of the recovery table)"
+        names_of_offsets = ("anchor", "group_offset_fold", "last_output_fold")
+        anchor, committed, last = ("-" if row[n] is None else row[n] for n in names_of_offsets)
         print_text(
             console,
             f"partition {row['partition']}: {describe_fold_in_charge(row) or decision}; anchor "
-            f"{row['anchor']}, fold of the group offset {row['group_offset_fold']}, of the last "
-            f"output {row['last_output_fold']}",
+            f"{anchor}, fold of the group offset {committed}, of the last output {last}",
             "  ",
         )
         for name in ("stop", "would_lose", "lost", "stream_time_ahead"):

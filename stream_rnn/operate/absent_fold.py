@@ -53,6 +53,13 @@ async def find_absence(fold: Fold) -> Absence | None:
                 "try again when the workers have begun all partitions (stream-rnn state show)",
                 is_passing=True,
             )
+        if number := max(one.number for one in offsets if one and one.fold_id in others):
+            return Absence(
+                f"a roll-out has put {folds} in charge of {settings.source}, by cut-over {number}, "
+                f"and these settings are of fold {fold.identity}: give the bundle in charge as "
+                "--bundle, which workers load from Redis whatever their own bundle is, and the "
+                f"settings of the workers instead of: {_fold_settings(fold)}"
+            )
         return Absence(
             f"app {settings.app} folds {settings.source} as {folds}, and these settings are of "
             f"fold {fold.identity}; compare with those of the workers: {_fold_settings(fold)}. If "

@@ -175,7 +175,7 @@ def _explain_nothing(
     return (
         f"no event has a prediction of both folds: {settings.shadow_topic} has none of the "
         f"candidate {candidate} that fits ({behind}){again}; it publishes when it has caught up, "
-        "and only events whose numbers are finite: wait, and see the logs of the workers"
+        "and only events that it does not skip: wait, and see the logs of the workers"
         f"{_refusal(status)}"
     )
 

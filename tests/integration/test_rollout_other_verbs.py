@@ -34,6 +34,8 @@ async def test_each_verb_says_which_fold_is_in_charge(person_of):
     """Running workers are fine, so is the bundle that is not in charge; after a finish it is not."""
     person = await person_of()
     stream, (old, new) = person.stream, person.ids
+    said = await Verbs(person, stream.bundle).say("state", "show")
+    assert "anchor -, fold of the group offset -, of the last output -" in said
     worker = stream.start("one")
     await stream.until_published(worker=worker)
     await person.until_reported()
@@ -60,3 +62,7 @@ async def test_each_verb_says_which_fold_is_in_charge(person_of):
         assert f"the bundle of fold {new} as --bundle" in remedy
     assert f"fold {old}, of this bundle, is not folded" in await of_old.say("state", "show")
     assert [level for level, *_ in await of_new.positions()] == ["fine", "fine"]
+    answer = json.loads(await of_old.say("state", "get", "a", "--json", status=1))
+    assert f"a roll-out has put fold {new} in charge of {stream.settings.source}" in answer["note"]
+    assert "give the bundle in charge as --bundle" in answer["note"]
+    assert json.loads(await of_new.say("state", "get", "a", "--json"))["key"] == "a"

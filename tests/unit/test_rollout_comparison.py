@@ -10,6 +10,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.evaluation.compare import compare_metrics
 from stream_rnn.evaluation.fold_comparison import common_heads
 from stream_rnn.evaluation.predictions_with_targets import predict_with_targets
+from stream_rnn.evaluation.report import rollout_sentences
 from stream_rnn.evaluation.scoring_options import ScoringOptions
 from stream_rnn.replay.logs import Range
 from stream_rnn.settings import Settings
@@ -177,6 +178,9 @@ async def test_what_one_side_lacks_is_counted_and_changes_no_target(pair):
     found = pair.compare(gap)
     assert found.only_old == len(whole.new) - len(kept) > 0
     assert found.only_new == 0
+    (note,) = rollout_sentences.join_notes(found)
+    assert "of old alone: new skips them, or was a candidate that published nothing" in note
+    assert "replay with the bundle of new counts the reasons" in note  # its letters go nowhere
     targets, all_targets = pair.targets(gap), pair.targets(whole)
     place = np.isin(whole.joined, gap.joined)
     for name, values in targets.items():

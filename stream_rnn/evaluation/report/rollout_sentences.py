@@ -112,8 +112,10 @@ def join_notes(it: FoldComparison) -> list[str]:
         if count:
             notes.append(
                 f"{count:,} events in the range have a prediction of {side} alone: {other} skips "
-                "them, for example because its numbers are not finite, or was a candidate that "
-                "was silent until it had caught up. They are not compared."
+                "them, or was a candidate that published nothing, because it had not caught up or "
+                "could not write to the shadow topic. They are not compared. Dead letters say why a "
+                "fold in charge skips an event, and stream-rnn replay with the bundle of "
+                f"{other} counts the reasons of all that {other} skips."
             )
     if it.unlike:
         notes.append(
