@@ -176,16 +176,18 @@ def _by_text(numbers: dict[int, int]) -> dict[str, int]:
 
 async def _until_warm(rollout: OpenRollout, plan: Plan, within_s: float) -> str:
     """Wait until the candidate is within one micro-batch of each group offset; return why it is not."""
-    deadline, new = time.monotonic() + within_s, plan.fold_ids[1]
+    deadline, folds = time.monotonic() + within_s, plan.fold_ids
     while True:
         status = await rollout.status()
-        lags = {p.partition: p.lag(new) for p in status.partitions if p.known is not None}
+        begun = [p for p in status.partitions if p.known is not None]
+        lags = {p.partition: p.lag(p.candidate(folds)) for p in begun}
         near = rollout.settings.batch_events_max
         cold = {p: lag for p, lag in lags.items() if lag is None or lag > near}
         if not cold:
             return ""
         if time.monotonic() > deadline:
-            return f"not warm within {within_s:g} s: {_why_cold(status, new, cold)}"
+            candidate = next(p.candidate(folds) for p in begun if p.partition in cold)
+            return f"not warm within {within_s:g} s: {_why_cold(status, candidate, cold)}"
         await asyncio.sleep(5 * POLL_S)
 
 

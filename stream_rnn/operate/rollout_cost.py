@@ -79,21 +79,22 @@ class Cost:
 
 
 async def estimate(
-    rollout: OpenRollout, status: Status, old: str, new: str, model: Model, bundle_bytes: int
+    rollout: OpenRollout, status: Status, folds: tuple[str, str], model: Model, bundle_bytes: int
 ) -> Cost:
     """Measure and estimate what a roll-out takes.
 
     Args:
         rollout: Open clients.
-        status: The roll-out as it is now.
-        old: Id of the fold in charge.
-        new: Id of the candidate.
-        model: Model of the candidate.
+        status: The roll-out as it is now, with what Redis stores for both folds.
+        folds: Ids of the old and of the new fold.
+        model: Model of the new fold.  If that fold is in charge already, the candidate is the old
+            one, and the time and the bytes are those that the new one would take.
         bundle_bytes: Bytes of its bundle.
     """
-    records = sum(_records(partition, new) for partition in status.partitions)
-    keys = sum(p.stored[old].fields if old in p.stored else 0 for p in status.partitions)
-    stored = sum(p.stored[new].fields if new in p.stored else 0 for p in status.partitions)
+    candidates = [(p, p.candidate(folds)) for p in status.partitions]
+    records = sum(_records(p, fold_id) for p, fold_id in candidates)
+    keys = sum(p.stored[p.fold_id].fields for p in status.partitions if p.fold_id is not None)
+    stored = sum(p.stored[fold_id].fields for p, fold_id in candidates)
     sample = await measure(rollout.cluster, status.partitions, model)
     key_bytes = KEY_BYTES if sample is None else sample.key_bytes
     cpu_s = None if sample is None else records * sample.cpu_s

@@ -70,9 +70,10 @@ async def propose(rollout: OpenRollout, *, from_log_start: bool = False) -> Prop
         _require_workers(rollout, status.workers)
         await _require_schema(rollout, model)
         folds = _choose_folds(status, given)
-        first = _late_starts(status, folds[1].fold_id, from_log_start=from_log_start)
-    (other,) = (fold.fold_id for fold in folds if fold != given)
-    cost = await estimate(rollout, status, other, given.fold_id, model, bundle.size)
+        status = await rollout.status(*(fold.fold_id for fold in folds))  # of a worker's own, too
+        first = _late_starts(status, folds, from_log_start=from_log_start)
+    old, new = (fold.fold_id for fold in folds)
+    cost = await estimate(rollout, status, (old, new), model, bundle.size)
     if not repairs:
         _require_room(cost)
     return Proposal(
@@ -114,13 +115,16 @@ async def start(rollout: OpenRollout, proposal: Proposal) -> Plan:
     return plan
 
 
-def _late_starts(status: Status, fold_id: str, *, from_log_start: bool) -> dict[int, int]:
+def _late_starts(
+    status: Status, folds: tuple[FoldName, FoldName], *, from_log_start: bool
+) -> dict[int, int]:
     """Return where the candidate begins after the fold in charge, by partition.
 
     Raises:
         ConfigError: There are such partitions, and that was not accepted.
     """
-    late = ((p.partition, late_start(p, fold_id)) for p in status.partitions)
+    old, new = (fold.fold_id for fold in folds)
+    late = ((p.partition, late_start(p, p.candidate((old, new)))) for p in status.partitions)
     first = {partition: offset for partition, offset in late if offset is not None}
     if first and not from_log_start:
         number, offset = next(iter(first.items()))

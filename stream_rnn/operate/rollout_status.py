@@ -57,6 +57,11 @@ class PartitionStatus:
             return None
         return max(self.known.offset - stored.position, 0)
 
+    def candidate(self, fold_ids: tuple[str, str]) -> str:
+        """Return the fold of a roll-out that is not in charge; the new one if neither is."""
+        old, new = fold_ids
+        return old if self.fold_id == new else new
+
     def as_json(self) -> dict[str, Any]:
         """Return the status for JSON."""
         known = self.known

@@ -66,3 +66,10 @@ async def test_each_verb_says_which_fold_is_in_charge(person_of):
     assert f"a roll-out has put fold {new} in charge of {stream.settings.source}" in answer["note"]
     assert "give the bundle in charge as --bundle" in answer["note"]
     assert json.loads(await of_new.say("state", "get", "a", "--json"))["key"] == "a"
+
+    # The fold in charge is given again: the candidate is the workers' own, whose states are dropped.
+    (cost,) = await person.verb("start", "--wait", bundle=person.new_bundle)
+    (status,) = await person.verb("status")
+    assert cost["records"] == sum(p["group_offset"] - p["log_start"] for p in status["partitions"])
+    assert cost["keys"] == sum(p["folds"][new]["keys"] for p in status["partitions"]) > 0
+    assert all(p["folds"][old]["lag"] is not None for p in status["partitions"])
