@@ -252,7 +252,8 @@ def _print_status(settings: FoldSettings, found: Status) -> None:
 def _cells(plan: Plan | None, partition: PartitionStatus) -> list[str]:
     known, pending, fold_id = partition.known, partition.pending, partition.fold_id
     names = dict(zip(plan.fold_ids, ("old", "new"), strict=True)) if plan is not None else {}
-    others = [other for other in names if other != fold_id]
+    is_open = plan is not None and plan.stage == "open"  # afterwards, nothing is a candidate
+    others = [other for other in names if other != fold_id and is_open]
     lag = partition.lag(others[0]) if len(others) == 1 else None
     return [
         str(partition.partition),

@@ -285,11 +285,13 @@ async def _drop(rollout: OpenRollout, fold_id: str, partition: int) -> int:
 
 def _require_lost(status: Status, chosen: Sequence[PartitionStatus]) -> None:
     in_charge = {str(partition.fold_id) for partition in chosen}
+    is_open = status.plan is not None and status.plan.stage == "open"
+    remedy = "promote the old fold" if is_open else "start a roll-out with the bundle that you want"
     for name, report in status.workers.reports.items():
         if report is not None and (loaded := sorted(in_charge & {*report.loaded})):
             raise ConfigError(
                 f"{name} has the bundle of the fold {loaded[0]}, which is in charge, so nothing is "
-                "lost: to go back, promote the old fold instead"
+                f"lost: to go back, {remedy} instead"
             )
 
 

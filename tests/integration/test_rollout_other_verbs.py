@@ -67,7 +67,18 @@ async def test_each_verb_says_which_fold_is_in_charge(person_of):
     assert "give the bundle in charge as --bundle" in answer["note"]
     assert json.loads(await of_new.say("state", "get", "a", "--json"))["key"] == "a"
 
-    # The fold in charge is given again: the candidate is the workers' own, whose states are dropped.
+
+async def test_the_fold_that_was_dropped_is_folded_again_as_the_way_back(person_of):
+    """The bundle in charge is given again, so the candidate is the workers' own fold."""
+    person = await person_of()
+    stream, (old, new) = person.stream, person.ids
+    await person.promote_new()
+    await person.verb("finish")
+    rows = [line.split() for line in (await person.text("status")).splitlines()]
+    assert [row[4:] for row in rows if row[0] in ("0", "1")] == 2 * [["-", "-", "-"]]
+    said = await person.verb("abandon", bundle=stream.bundle, status=3)
+    assert "nothing is lost: to go back, start a roll-out with the bundle that you want" in said
+
     (cost,) = await person.verb("start", "--wait", bundle=person.new_bundle)
     (status,) = await person.verb("status")
     assert cost["records"] == sum(p["group_offset"] - p["log_start"] for p in status["partitions"])
