@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from stream_rnn.fold.crash_points import Point
@@ -17,6 +18,7 @@ from tests.chaos.faults_of_workers import BEYOND_S, _freeze
 from tests.chaos.rollout import STAGES, STOPPED
 
 PROGRAM = str(Path(__file__).with_name("rollout_worker.py"))
+TRIES = 3
 STAGE_WITHIN_S = 100  # a promote waits for a candidate that has to fold the log again
 REACHED_WITHIN_S = 60
 ATTEMPTS_WITHIN_S = 100  # another fault may end the worker first
@@ -158,14 +160,19 @@ def _bundle_keys(world: World) -> list[str]:
     return [tag + load_bundle(bundle).fingerprint for bundle in world.rollout.bundles]
 
 
-async def _delete(world: World, *keys: str) -> bool:
-    """Delete keys, once a roll-out goes on; return whether each of them was there."""
+async def _until_kept(world: World, keys: Sequence[str]) -> None:
+    """Wait until a roll-out has written keys, from which workers may stop."""
     world.crew.may_stop = STOPPED
     deadline = time.monotonic() + STAGE_WITHIN_S
     while not all([await ask_own(world, "EXISTS", key) for key in keys]):
         if time.monotonic() > deadline:
             break
         await asyncio.sleep(0.1)
+
+
+async def _delete(world: World, *keys: str) -> bool:
+    """Delete keys, once a roll-out goes on; return whether each of them was there."""
+    await _until_kept(world, keys)
     counts = [await ask_own(world, "UNLINK", key) for key in keys]
     world.note(f"UNLINK {keys} {counts}")
     return all(count == 1 for count in counts)
@@ -235,19 +242,25 @@ async def _refuse_until_it_is_there_again(world: World) -> bool:
 async def worker_without_the_bundle(world: World) -> bool:
     """A worker finds no bundle of the candidate in Redis, until somebody puts it there again."""
     await world.crew.wait_for_owners()
-    await _delete(world, _bundle_keys(world)[1])
-    return await _refuse_until_it_is_there_again(world)
+    for _ in range(TRIES):
+        await _delete(world, _bundle_keys(world)[1])
+        if await _refuse_until_it_is_there_again(world):
+            return True
+    return False
 
 
 @fault("rollout", "keys")
 async def bundle_that_fails_to_load(world: World) -> bool:
     """A worker finds a torn bundle of the candidate in Redis, until somebody puts it there again."""
     await world.crew.wait_for_owners()
-    world.crew.may_stop = STOPPED
     key = _bundle_keys(world)[1]
-    torn = await ask_own(world, "HSET", key, "tensors", b"\x08" + b"\0" * 63)
-    world.note(f"HSET {key} tensors {torn!r}")
-    return await _refuse_until_it_is_there_again(world)
+    for _ in range(TRIES):  # a roll-out that starts again meanwhile brings the whole bundle
+        await _until_kept(world, [_plan_key(world), key])
+        torn = await ask_own(world, "HSET", key, "tensors", b"\x08" + b"\0" * 63)
+        world.note(f"HSET {key} tensors {torn!r}")
+        if await _refuse_until_it_is_there_again(world):
+            return True
+    return False
 
 
 @fault("rollout", trims=True, weight=3)

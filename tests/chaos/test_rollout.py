@@ -64,7 +64,8 @@ async def test_a_model_whose_outputs_are_not_finite_only_loses_its_own_events(tm
 @pytest.mark.parametrize(
     ("bug", "kinds"),
     [
-        ("cuts-over-early", r"(?s)(ended|left) with 3:.*group offset \d+ is behind the position"),
+        # It stops when it is in charge again, or has published the same offsets by then.
+        ("cuts-over-early", r"(?s)two folds|with 3:.*group offset \d+ is behind the position"),
         ("forgets-the-number", "two folds|went back"),
         ("uses-other-weights", "different"),
     ],
