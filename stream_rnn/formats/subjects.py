@@ -1,6 +1,7 @@
 """The subject of a schema at a registry: its id, its registration, and its compatibility."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from confluent_kafka.schema_registry import Schema as RegistrySchema
@@ -77,9 +78,16 @@ class Subject:
                 serves another schema under the id.
             UnavailableError: The registry does not answer.
         """
-        schema_id = self._ask(
-            "write", lambda client: client.register_schema(self.name, self._given)
-        )
+        try:
+            schema_id = self._ask(
+                "write", lambda client: client.register_schema(self.name, self._given)
+            )
+        except ConfigError:
+            # A registry that takes no new schema, or not from this user, may have this one.
+            with suppress(StreamRNNError):
+                if (found := self.find()) is not None:
+                    return found
+            raise
         return self._verify(schema_id)
 
     def may_register(self) -> bool:

@@ -59,6 +59,12 @@ async def test_the_registry_is_asked_for_another_schema():
         registering = given.replace(schema_auto_register=True)
         assert await find_format_beside(registering, *made[1:]) == Wire("avro", 7)
         assert await find_format_beside(*made) == Wire("avro", 7)
+        for mode, statuses in (("READONLY", {}), ("READWRITE", {"POST /subjects/p-value/versions": (403, 40301)})):  # fmt: skip
+            registry.mode, registry.statuses = (
+                mode,
+                statuses,
+            )  # what is there needs no right to write
+            assert await find_format_beside(registering, *made[1:]) == Wire("avro", 7)
         registry.status = 503
         with pytest.raises(UnreachableError, match="503"):
             await find_format_beside(*made)

@@ -171,7 +171,8 @@ CALLS = {  # requests of the methods of a subject
 def test_every_status_has_a_remedy(registry, bundle, model, answer, method):
     """And the message names the registry, the subject and the status."""
     fields = output_fields(model.spec.heads)
-    open_subject(settings_of(bundle, registry), fields).register()
+    if method != "register":  # a schema that is there needs no right to write
+        open_subject(settings_of(bundle, registry), fields).register()
     registry.statuses = {CALLS[method]: answer}
     subject = open_subject(settings_of(bundle, registry), fields)
     if answer == (404, 40401) and method != "register":
