@@ -184,7 +184,7 @@ class Processor:
             "read the position",
         )
         self.at_crash_point(Point.POSITIONED)
-        log_decision(self.place, start)
+        log_decision(self.place, self.fold_id, start)
         if start.write_group_offset is not None:
             fold = self.fold_id, start.origin, start.number
             await self._publish([], [], GroupOffset(start.write_group_offset, *fold))

@@ -264,17 +264,18 @@ class Recovery:
         return False
 
 
-def log_decision(place: str, start: Start) -> None:
+def log_decision(place: str, fold_id: str, start: Start) -> None:
     """Log where a partition starts, as a warning if the start costs time or history."""
     level = logging.WARNING if start.lost or start.row in (6, 9) else logging.INFO
     logger.log(
         level,
-        "starting partition=%s row=%d position=%d origin=%d publish_from=%d",
+        "starting partition=%s row=%d position=%d origin=%d publish_from=%d fold=%s",
         place,
         start.row,
         start.position,
         start.origin,
         start.publish_from,
+        fold_id,
     )
     meaning = ROW_MEANINGS.get(start.row)
     if start.lost and start.row == 8:

@@ -57,8 +57,9 @@ def test_an_accepted_foreign_group_offset_names_the_predictions_that_it_leaves_o
     start = decide(FOREIGN, last_output=last, **given)
     assert "no predictions of records 8 to 89 are published" in start.lost
     assert "accepted the group offset 90, which was not written by stream_rnn" in start.lost
-    log_decision("t[0]", start)
+    log_decision("t[0]", "f" * 12, start)
     assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert "fold=ffffffffffff" in caplog.text
     assert "records 8 to 89" in caplog.text
     assert "remove the setting on_foreign_offset now" in caplog.text
     acknowledged = decide(FOREIGN, acknowledged=GroupOffset(20, OURS, 0), last_output=last, **given)
