@@ -17,6 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError
 from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.output_schema import model_decoder
+from stream_rnn.formats.open_schemas import open_registry
+from stream_rnn.formats.schemas import Schemas
 from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.operate.dashboard_rollout import RolloutData
 from stream_rnn.operate.key_states import find_states
@@ -144,7 +146,9 @@ class DashboardData:
         self.fold = fold
         self._workers = WorkerPoller(fold.settings.app, addresses)
         self.sampler = Sampler(fold, wall)
-        self._decoder = model_decoder(fold.model)
+        registry = open_registry(fold.settings)  # for the predictions of other bundles
+        schemas = None if registry is None else Schemas(registry)
+        self._decoder = model_decoder(fold.model, schemas)
         self._rollout = RolloutData(fold)
 
     async def now(self) -> Json:
@@ -251,6 +255,7 @@ class DashboardData:
                 async for records in batches:
                     for record in records:
                         if record.key == key and record.value:
+                            await self._decoder.prepare(record.value)
                             with suppress(DecodeError):  # another program wrote it
                                 predictions.append(self._decoder.parse(record.value))
         except StreamRNNError as error:

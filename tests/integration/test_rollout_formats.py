@@ -1,9 +1,12 @@
 """A roll-out of workers whose predictions have a schema, which depends on the heads of a bundle."""
 
 import asyncio
+import time
 
 import pytest
+from aiohttp import ClientSession
 
+from stream_rnn.operate.dashboard import open_dashboard
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS
 from tests import models
 from tests.integration.rollout_person import compare
@@ -73,6 +76,14 @@ async def test_a_bundle_with_another_head_is_rolled_out_and_back(wire_format, re
     assert {name: both[name] for name in wrong} == dict.fromkeys(wrong, 0)
     assert both["compared"] > 400
     await person.verb("finish")
+    wall = time.time  # noqa: TID251  # how late predictions are
+    async with (
+        open_dashboard(person.settings, [], 0, wall) as page,
+        ClientSession() as session,
+        session.get(f"{page.address}key?key=a") as answer,
+    ):
+        shown = (await answer.json())["predictions"]
+    assert shown[-1]["outputs"].keys() == {"big", "wait", "next", "small"}
 
 
 async def test_workers_register_the_schema_of_the_new_bundle_if_they_may(
