@@ -1,8 +1,7 @@
 """``stream-rnn rollout``: change the model under live load."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +12,9 @@ from stream_rnn.cli.shared.printing import output_console, print_json, print_tab
 from stream_rnn.cli.verbs import load_work
 from stream_rnn.operate import rollout_requests as requests
 from stream_rnn.operate import rollout_start
-from stream_rnn.operate.rollout_requests import POLL_S, Requests, wait_for
 from stream_rnn.operate.rollout_start import Proposal
 from stream_rnn.operate.rollout_status import OpenRollout, PartitionStatus, Status, open_rollout
+from stream_rnn.operate.rollout_waits import Requests, until_warm, wait_for
 from stream_rnn.rollout.plan import Plan, Request
 from stream_rnn.rollout.worker_report import WorkerReport
 from stream_rnn.settings import FoldSettings
@@ -53,7 +52,7 @@ def start(
 
     async def begin(rollout: OpenRollout) -> str | None:
         plan = await rollout_start.start(rollout, proposal)
-        return await _until_warm(rollout, plan, within_s) if waits else None
+        return await until_warm(rollout, plan, within_s) if waits else None
 
     why = _with_rollout(settings, begin)
     if as_json:
@@ -172,36 +171,6 @@ def _print_request(
 
 def _by_text(numbers: dict[int, int]) -> dict[str, int]:
     return {str(partition): number for partition, number in numbers.items()}
-
-
-async def _until_warm(rollout: OpenRollout, plan: Plan, within_s: float) -> str:
-    """Wait until the candidate is within one micro-batch of each group offset; return why it is not."""
-    deadline, folds = time.monotonic() + within_s, plan.fold_ids
-    while True:
-        status = await rollout.status()
-        begun = [p for p in status.partitions if p.known is not None]
-        lags = {p.partition: p.lag(p.candidate(folds)) for p in begun}
-        near = rollout.settings.batch_events_max
-        cold = {p: lag for p, lag in lags.items() if lag is None or lag > near}
-        if not cold:
-            return ""
-        if time.monotonic() > deadline:
-            candidate = next(p.candidate(folds) for p in begun if p.partition in cold)
-            return f"not warm within {within_s:g} s: {_why_cold(status, candidate, cold)}"
-        await asyncio.sleep(5 * POLL_S)
-
-
-def _why_cold(status: Status, fold_id: str, cold: Mapping[int, int | None]) -> str:
-    """Return why a candidate is not warm: a worker that cannot run it, or how far it has come."""
-    for name, report in status.workers.reports.items():
-        if report is not None and (why := report.refused.get(fold_id)):
-            return f"{name} cannot run fold {fold_id}: {why}"
-    if not status.workers.reports:
-        return "no worker runs"
-    partition, lag = next(iter(cold.items()))
-    if lag is None:
-        return f"the candidate has not begun partition {partition}; the log of its owner says why"
-    return f"the candidate is {lag} offsets behind in partition {partition}, and goes on"
 
 
 def _print_proposal(settings: FoldSettings, proposal: Proposal) -> None:

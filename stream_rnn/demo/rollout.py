@@ -31,6 +31,7 @@ from stream_rnn.local.servers import Addresses
 from stream_rnn.operate import rollout_requests as requests
 from stream_rnn.operate import rollout_start
 from stream_rnn.operate.rollout_status import OpenRollout, PartitionStatus, Status, open_rollout
+from stream_rnn.operate.rollout_waits import wait_for
 from stream_rnn.predictions.cut_over import parse_number
 from stream_rnn.settings import FoldSettings
 
@@ -216,7 +217,7 @@ class RolloutDemo:
         self.status = await rollout.status()
         made = await requests.promote(rollout, fold, partitions)
         offsets: dict[int, int] = {}
-        failed = await requests.wait_for(
+        failed = await wait_for(
             rollout, made, WITHIN_S, lambda number, known: offsets.update({number: known.offset})
         )
         for partition, why in failed.items():

@@ -1,25 +1,22 @@
-"""The requests of a person during a roll-out: promote, finish and abandon, and the wait for them."""
+"""The requests of a person during a roll-out: promote, finish and abandon."""
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from stream_rnn.errors import ConfigError, MovedError, UnavailableError
-from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.operate.rollout_start import CHANGED
 from stream_rnn.operate.rollout_status import OpenRollout, PartitionStatus, Status
-from stream_rnn.rollout.plan import FoldName, Plan, Request
+from stream_rnn.operate.rollout_waits import POLL_S, Requests, wait_for
+from stream_rnn.rollout.plan import FoldName, Plan
 
-POLL_S = 0.2
 LOST_FINGERPRINT = "0" * 64
 """Fingerprint in a plan of a bundle that nobody has any more; no bundle has it."""
 SETTLE_S = 2.0
 """Seconds after which every worker has seen a change of the plan."""
-
-Requests = dict[int, Request]
 
 
 def choose_fold(plan: Plan, name: str) -> str:
@@ -167,62 +164,6 @@ async def abandon(rollout: OpenRollout, partitions: frozenset[int] | None = None
         known = _require_known(partition)
         plan = plan.with_request("abandon", partition.partition, own.fold_id, known)
     return await _write(rollout, seen, plan, chosen)
-
-
-async def wait_for(
-    rollout: OpenRollout,
-    requests: Requests,
-    within_s: float,
-    on_done: Callable[[int, GroupOffset], None] = lambda _partition, _offset: None,
-) -> dict[int, str]:
-    """Wait until the group offsets say that requests were carried out.
-
-    Args:
-        rollout: Open clients.
-        requests: Request of each partition.
-        within_s: Seconds to wait.
-        on_done: Function that receives each partition that is done, with its group offset.
-
-    Returns:
-        Why a request was not carried out, for each partition in which it was not.
-    """
-    deadline, waiting = time.monotonic() + within_s, dict(requests)
-    failed: dict[int, str] = {}
-    while waiting:
-        offsets = await gather_or_cancel(rollout.known(partition) for partition in waiting)
-        for (partition, request), known in zip(list(waiting.items()), offsets, strict=True):
-            if known is None or known.number < request.number:
-                continue
-            del waiting[partition]
-            if (known.number, known.fold_id) == (request.number, request.fold_id):
-                on_done(partition, known)
-            else:
-                failed[partition] = f"request {known.number} was carried out instead"
-        if waiting and time.monotonic() > deadline:
-            return {**failed, **await _explain(rollout, waiting, within_s)}
-        if waiting:
-            await asyncio.sleep(POLL_S)
-    return failed
-
-
-async def _explain(rollout: OpenRollout, waiting: Requests, within_s: float) -> dict[int, str]:
-    status = await rollout.status()
-    reasons: dict[int, str] = {}
-    for partition in status.select(frozenset(waiting)):
-        request = waiting[partition.partition]
-        stored, lag = partition.stored.get(request.fold_id), partition.lag(request.fold_id)
-        why = f"not carried out within {within_s:g} s; the request stands"
-        if not status.workers.reports:
-            why += ", and no worker runs"
-        elif request.origin is not None and stored is not None and stored.origin != request.origin:
-            why += (
-                f", but the candidate has begun again since, at offset {stored.origin}: promote "
-                "again when it is warm"
-            )
-        elif request.fold_id != partition.fold_id and lag is not None:
-            why += f", and the candidate is {lag} offsets behind"
-        reasons[partition.partition] = why
-    return reasons
 
 
 async def _finish_all(rollout: OpenRollout, status: Status, plan: Plan, within_s: float) -> Plan:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from stream_rnn.errors import StreamRNNError
 from stream_rnn.operate import rollout_requests, rollout_start
 from stream_rnn.operate.rollout_status import OpenRollout
+from stream_rnn.operate.rollout_waits import wait_for
 
 WITHIN_S = 240.0
 POLL_EVERY_S = 0.2
@@ -53,7 +54,7 @@ class Person:
     async def promote(self, fold: str) -> None:
         """Promote a fold, and wait until it is in charge of all partitions."""
         made = await rollout_requests.promote(self.rollout, fold)
-        if failed := await rollout_requests.wait_for(self.rollout, made, WITHIN_S):
+        if failed := await wait_for(self.rollout, made, WITHIN_S):
             raise RuntimeError(f"a promote failed: {failed}")
 
     async def finish(self) -> None:

@@ -1,7 +1,10 @@
 """The verbs of a roll-out on real servers: start, status, promote, back, finish and abandon."""
 
+import io
 import re
+from contextlib import redirect_stdout
 from functools import partial
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -55,6 +58,28 @@ async def test_a_roll_out_by_its_verbs(delivery, person_of):
         assert set(partition["folds"][old].values()) == {None, 0}
     await compare(person, is_exact=True)
     await check_audits(person)
+
+
+async def test_the_run_books_program_rolls_out_and_back(person_of):
+    """Its functions are those of the verbs; it runs as it stands on the page, on other topics."""
+    person = await person_of()
+    stream, (old, new) = person.stream, person.ids
+    worker = stream.start("one")
+    await stream.until_published(worker=worker)
+    await person.until_reported()
+    page = (Path(__file__).parents[2] / "deploy" / "README.md").read_text(encoding="utf-8")
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "propose" in c)
+    names: dict = {}
+    exec(compile(code[: code.index("asyncio.run(")], "deploy/README.md", "exec"), names)
+    given = {name: getattr(stream.settings, name) for name in PLACE}
+    settings = names["settings"].replace(**given | {"bundle": str(person.new_bundle)})
+    with redirect_stdout(io.StringIO()) as out:
+        await names["roll_out"](settings)
+    assert f"{{'{old}': " in out.getvalue()  # the states of the old fold are dropped
+    assert [(await person.known(p)).number for p in (0, 1)] == [4, 4]
+    assert [(await person.known(p)).fold_id for p in (0, 1)] == [new, new]
+    await person.publish(2, worker)
+    await compare(person, is_exact=True, of_new=(1, 3, 4))  # 4: finish
 
 
 async def check_audits(person) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from stream_rnn.cli.rollout import _why_cold
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.operate.rollout_status import Status
+from stream_rnn.operate.rollout_waits import _why_cold
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import MemoryPlanStore
 from stream_rnn.rollout.worker_report import WorkerReport, Workers
