@@ -21,6 +21,7 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.operate import rollout_requests as requests
 from stream_rnn.operate import rollout_start
 from stream_rnn.operate.rollout_status import OpenRollout, Status, open_rollout
+from stream_rnn.operate.rollout_waits import wait_for
 from stream_rnn.rollout.plan import Plan
 from stream_rnn.settings import Settings
 from tests.chaos.crew import Crew, Worker
@@ -239,7 +240,7 @@ class RollOut:
         target = self.ids[0] if is_back else new
         self.stage = "going back" if is_back else "promoting"
         made = await requests.promote(rollout, target)
-        failed = await requests.wait_for(
+        failed = await wait_for(
             rollout, made, CARRIED_OUT_WITHIN_S, lambda p, _: self.partitions_done.update([p])
         )
         if failed:

@@ -11,6 +11,7 @@ from tests.chaos.faults_of_rollout import PROGRAM
 from tests.chaos.survive import survive
 
 CUT_OVERS_MIN = 4  # of workers with a bug
+TRAFFIC_S = 5  # after them, so that the bug has records and further cut-overs to show itself
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
@@ -82,6 +83,7 @@ async def test_a_worker_with_a_bug_is_found(bug, kinds, tmp_path):
         async with asyncio.timeout(200):
             while sum(episode.rollout.partitions_done.values()) < CUT_OVERS_MIN:
                 await asyncio.sleep(0.2)
+        await asyncio.sleep(TRAFFIC_S)
 
     with pytest.raises(AssertionError, match=kinds):
         await survive(
