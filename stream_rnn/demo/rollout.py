@@ -31,7 +31,7 @@ from stream_rnn.local.servers import Addresses
 from stream_rnn.operate import rollout_requests as requests
 from stream_rnn.operate import rollout_start
 from stream_rnn.operate.rollout_status import OpenRollout, PartitionStatus, Status, open_rollout
-from stream_rnn.operate.rollout_waits import wait_for
+from stream_rnn.operate.rollout_waits import cold_partitions, wait_for
 from stream_rnn.predictions.cut_over import parse_number
 from stream_rnn.settings import FoldSettings
 
@@ -184,19 +184,18 @@ class RolloutDemo:
     async def _start(self, rollout: OpenRollout) -> None:
         """Start the roll-out, and wait until the candidate is within one micro-batch everywhere."""
         proposal, begin_s = await rollout_start.propose(rollout), time.monotonic()
-        await rollout_start.start(rollout, proposal)
-        self.stage, new = "warming", proposal.folds[1].fold_id
+        plan = await rollout_start.start(rollout, proposal)
+        self.stage = "warming"
         self._on_progress(
             f"start: the workers fold the {proposal.cost.records:,} records so far with the new "
             "bundle, too, silently and without a restart"
         )
         near = rollout.settings.batch_events_max
 
-        def is_warm(status: Status) -> bool:
-            lags = [partition.lag(new) for partition in status.partitions]
-            return all(lag is not None and lag <= near for lag in lags)
-
-        await self._until(rollout, "the new fold is not warm", is_warm)
+        await self._until(
+            *(rollout, "the new fold is not warm"),
+            lambda status: not cold_partitions(status, plan, near),
+        )
         self.stage, self._warm_s = "warm", time.monotonic() - begin_s
         self._on_progress(f"the new fold is warm after {self._warm_s:.1f} s")
 

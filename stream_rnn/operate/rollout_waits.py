@@ -25,19 +25,33 @@ async def until_warm(rollout: OpenRollout, plan: Plan, within_s: float) -> str:
     Returns:
         Why it is not, empty if it is.
     """
-    deadline, folds = time.monotonic() + within_s, plan.fold_ids
+    deadline, near = time.monotonic() + within_s, rollout.settings.batch_events_max
     while True:
         status = await rollout.status()
-        begun = [p for p in status.partitions if p.known is not None]
-        lags = {p.partition: p.lag(p.candidate(folds)) for p in begun}
-        near = rollout.settings.batch_events_max
-        cold = {p: lag for p, lag in lags.items() if lag is None or lag > near}
-        if not cold:
+        if not (cold := cold_partitions(status, plan, near)):
             return ""
         if time.monotonic() > deadline:
-            candidate = next(p.candidate(folds) for p in begun if p.partition in cold)
-            return f"not warm within {within_s:g} s: {_why_cold(status, candidate, cold)}"
+            (first, *_) = status.select(frozenset(cold))
+            why = _why_cold(status, first.candidate(plan.fold_ids), cold)
+            return f"not warm within {within_s:g} s: {why}"
         await asyncio.sleep(5 * POLL_S)
+
+
+def cold_partitions(status: Status, plan: Plan, near: int) -> dict[int, int | None]:
+    """Return the lag of the candidate where it is more than some offsets behind the group offset.
+
+    Args:
+        status: Status of the roll-out.
+        plan: Plan of the roll-out.
+        near: Largest lag of a warm candidate.
+
+    Returns:
+        Lag by partition, ``None`` where the candidate has not begun; a partition in which no fold
+        has published is left out.
+    """
+    begun = [p for p in status.partitions if p.known is not None]
+    lags = {p.partition: p.lag(p.candidate(plan.fold_ids)) for p in begun}
+    return {number: lag for number, lag in lags.items() if lag is None or lag > near}
 
 
 def _why_cold(status: Status, fold_id: str, cold: Mapping[int, int | None]) -> str:

@@ -12,8 +12,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from stream_rnn.settings import Settings
+from tests.chaos.bundles import make_bundles
 from tests.chaos.crew import Crew
-from tests.chaos.episode import make_bundles
 from tests.chaos.log import LogPlan, Sender
 from tests.chaos.servers import Servers
 from tests.chaos.topics import Topics

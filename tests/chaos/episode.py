@@ -1,75 +1,30 @@
-"""One episode: a log, workers and faults; then the topics and states for the comparison."""
+"""One episode: a log, workers and faults, until everything is published."""
 
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
-from stream_rnn.fold.fold_id import fold_id
-from stream_rnn.model.bundle import load_bundle, save_bundle
-from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.network import Model
+from stream_rnn.model.bundle import load_bundle
 from stream_rnn.settings import Settings
+from tests.chaos.bundles import make_bundles
 from tests.chaos.crew import OUR_SESSION_TIMEOUT_S, SESSION_TIMEOUT_S, Crew
+from tests.chaos.episode_result import EpisodeResult, collect
 from tests.chaos.faults import FAULTS, LANES, World
 from tests.chaos.faults_of_registry import RETRY_S, TIMEOUT_S
-from tests.chaos.log import SPEC, Sender
+from tests.chaos.log import Sender
 from tests.chaos.plan import Plan
 from tests.chaos.rollout import STEP_WITHIN_S, STOPPED, RollOut
 from tests.chaos.servers import Servers
 from tests.chaos.topics import Topics
-from tests.chaos.verify import PartitionOutcome, StoredPosition
 
-HUGE = 3.4e38  # float32 ends there, so that some sums of products with it are not finite
 FAULT_WITHIN_S = 240
 SETTLED_WITHIN_S = 240
 SENT_WITHIN_S = 480
 PROMOTE_WITHIN_S = 20  # on average; a small micro-batch keeps the candidate behind under load
 REST_RATE = 5000  # records sent per second after the last fault, while the workers keep up
-
-
-@dataclass(slots=True)
-class EpisodeResult:
-    """The result of an episode.
-
-    Attributes:
-        plan: Plan of the episode.
-        settings: Settings of the fold.
-        bundles: Paths of the bundles of both folds.
-        story: Seconds, text and group offsets by partition for each note.
-        kinds: Number of faults by kind.
-        missed: Number of faults by kind whose moment never came.
-        records: Number of sent records.
-        outcomes: Topics and states by partition, for the oracle.
-        seconds: Duration of the episode.
-        rollout: Figures of the roll-out, if there was one.
-    """
-
-    plan: Plan
-    settings: Settings
-    bundles: list[str]
-    story: list[tuple[float, str, dict[int, int]]] = field(default_factory=list)
-    kinds: Counter = field(default_factory=Counter)
-    missed: Counter = field(default_factory=Counter)
-    records: int = 0
-    outcomes: list[PartitionOutcome] = field(default_factory=list)
-    seconds: float = 0.0
-    rollout: dict[str, object] = field(default_factory=dict)
-
-    def before(self, partition: int, offset: int) -> str:
-        """Return the last note while the group offset was at or below an offset."""
-        notes = [text for _, text, c in self.story if c.get(partition, 0) <= offset]
-        return notes[-1] if notes else "nothing"
-
-    def story_text(self) -> str:
-        """Return the story, with a line for each note."""
-        return "\n".join(f"{at:7.1f} s  {text}  C={c}" for at, text, c in self.story)
 
 
 def _settings_of(plan: Plan, app: str, servers: Servers, bundle: str) -> Settings:
@@ -300,62 +255,8 @@ class Episode:
             await asyncio.sleep(1.5)
 
     async def _collect(self) -> None:
-        c = await self.topics.group_offsets()
         if self.plan.is_framed:
             self.servers.writers.write(self.schemas)
-        for partition in range(self.plan.log.partitions):
-            settings, topics = self.settings, self.topics
-            outcome = PartitionOutcome(
-                partition,
-                await topics.source(partition),
-                await topics.outputs(settings.predictions, partition),
-                await topics.outputs(settings.dead_letters_topic, partition),
-                await asyncio.to_thread(self._read_stored, partition),
-                c[partition],
-                await topics.known(partition) if self.plan.rolls_out else None,
-            )
-            self.result.outcomes.append(outcome)
-        self.note(
-            f"{sum(len(outcome.predictions) for outcome in self.result.outcomes)} predictions read"
-        )
-
-    def _read_stored(self, partition: int) -> dict[str, StoredPosition]:
-        stored = {}
-        settings = self.settings
-        with self.servers.connect() as redis:
-            for bundle in self.result.bundles:
-                identity = fold_id(load_bundle(bundle).fingerprint, settings)
-                tag = f"{settings.app}:{settings.source}:{partition}:{identity}"
-                position = redis.hgetall(f"{{{tag}}}:position")
-                if position:
-                    stored[identity] = StoredPosition(
-                        int(position[b"position"]),
-                        int(position[b"origin"]),
-                        int(position[b"keys"]),
-                        redis.hgetall(f"{{{tag}}}:hidden"),
-                    )
-                redis.unlink(f"{{{tag}}}:position", f"{{{tag}}}:hidden")
-        return stored
-
-
-def make_bundles(directory: Path, *, overflows: bool = False) -> list[str]:
-    """Return the paths of both folds' bundles; create them if they do not exist.
-
-    Args:
-        directory: Directory of the bundles.
-        overflows: Whether the outputs of the second model are not finite for some events.
-    """
-    paths = []
-    for number, kind in enumerate(("gru", "lstm")):
-        name = f"{kind}-overflows" if overflows and number else kind
-        path = directory / name
-        if not path.exists():
-            torch.manual_seed(number)
-            model = Model.initialize(SPEC, CellSpec(kind=kind, hidden=8))
-            if name != kind:
-                with torch.no_grad():
-                    weight = list(model.network.parameters())[-2]  # of the outputs
-                    weight.copy_(weight.sign() * HUGE)
-            save_bundle(model, path)
-        paths.append(str(path))
-    return paths
+        self.result.outcomes = await collect(self.result, self.topics, self.servers)
+        read = sum(len(outcome.predictions) for outcome in self.result.outcomes)
+        self.note(f"{read} predictions read")

@@ -28,7 +28,8 @@ from pathlib import Path
 
 import click
 
-from tests.chaos.episode import Episode, EpisodeResult
+from tests.chaos.episode import Episode
+from tests.chaos.episode_result import EpisodeResult
 from tests.chaos.faults import FAULTS, impossible_needs
 from tests.chaos.plan import plan
 from tests.chaos.servers import Servers

@@ -128,6 +128,13 @@ class Person(RollOut):
             assert time.monotonic() < deadline, workers
             await asyncio.sleep(0.2)
 
+    async def begin(self, environment=None, **settings):
+        """Start a worker, wait until it has published and reported, and return it."""
+        worker = self.stream.start("one", environment, **settings)
+        await self.stream.until_published(worker=worker)
+        await self.until_reported()
+        return worker
+
     async def publish(self, seed, worker) -> None:
         """Produce records, and wait until a worker has published."""
         await self.stream.produce(mixed_records(100, seed=seed))
@@ -141,9 +148,7 @@ class Person(RollOut):
 
     async def promote_new(self):
         """Start a worker, and let it take the new bundle over; return the worker."""
-        worker = self.stream.start("one")
-        await self.stream.until_published(worker=worker)
-        await self.until_reported()
+        worker = await self.begin()
         await self.verb("start", "--wait", bundle=self.new_bundle)
         await self.verb("promote", "--wait")
         return worker

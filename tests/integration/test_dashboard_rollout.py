@@ -27,9 +27,7 @@ async def test_it_shows_both_folds_while_a_roll_out_is_open(delivery, person_of)
     """Nothing without a plan, then the folds, the request, the cut-over's offset and the reports."""
     person = await person_of(delivery=delivery)
     stream, (old, new) = person.stream, person.ids
-    worker = stream.start("one", health_address="127.0.0.1:0")
-    await stream.until_published(worker=worker)
-    await person.until_reported()
+    worker = await person.begin(health_address="127.0.0.1:0")
     health = re.search(r"health address=(\S+)", worker.log.read_text())[1]
     wall = time.time  # noqa: TID251  # how late predictions are
     async with open_dashboard(person.settings, [health], 0, wall) as page:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import time
+from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import TopicPartition
@@ -68,17 +69,7 @@ async def test_a_producer_that_cannot_end_is_given_up_and_sends_nothing_more(bro
 
 async def test_the_error_of_a_fenced_producer_is_found_behind_each_later_error(broker):
     """It is the sender's; the calls say only that their transaction is in the wrong state."""
-    options = {
-        "bootstrap_servers": broker.bootstrap_servers,
-        "transactional_id": "fenced",
-        "transaction_timeout_ms": 5000,
-    }
-    first, second = new_producer(**options), new_producer(**options)
-    try:
-        await first.start()
-        await make_topic(broker.bootstrap_servers, "fenced")
-        await first.begin_transaction()
-        await second.start()
+    async with fenced_producer(broker, "fenced") as (first, second):
         with pytest.raises(ProducerFenced):
             await first.send_and_wait("fenced", b"late", partition=0)
         later = (
@@ -94,33 +85,17 @@ async def test_the_error_of_a_fenced_producer_is_found_behind_each_later_error(b
         assert isinstance(transaction_error(AssertionError(), second), AssertionError)
         unrelated = OSError()
         assert transaction_error(unrelated, first) is unrelated
-    finally:
-        await stop_producer(first, 5)
-        await stop_producer(second, 5)
 
 
 async def test_asyncio_reports_no_error_of_a_fenced_producer_again(broker):
     """It reports an error that nobody has asked for, and so each fence would be a line of the log."""
     reported = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, about: reported.append(about))
-    options = {
-        "bootstrap_servers": broker.bootstrap_servers,
-        "transactional_id": "reported",
-        "transaction_timeout_ms": 5000,
-    }
-    first, second = new_producer(**options), new_producer(**options)
-    try:
-        await first.start()
-        await make_topic(broker.bootstrap_servers, "reported")
-        await first.begin_transaction()
-        await second.start()
+    async with fenced_producer(broker, "reported") as (first, second):
         with pytest.raises(ProducerFenced) as raised:
             await first.send_and_wait("reported", b"late", partition=0)
         assert transaction_error(raised.value, first) is raised.value
-    finally:
-        await stop_producer(first, 5)
-        await stop_producer(second, 5)
-    del first, raised
+    del first, second, raised
     gc.collect()
     assert [about["message"] for about in reported] == []
 
@@ -190,6 +165,26 @@ async def test_the_doctor_reads_the_brokers_limit_without_writing(broker):
         finding, has_transactions = await check_transactions(cluster, short)
     assert (finding.level, has_transactions) == (Level.FINE, True)
     assert finding.said.endswith("transaction.max.timeout.ms is 5000")
+
+
+@asynccontextmanager
+async def fenced_producer(broker, topic):
+    """Yield a producer with a transaction over a new topic, and the one that has fenced it since."""
+    options = {
+        "bootstrap_servers": broker.bootstrap_servers,
+        "transactional_id": topic,
+        "transaction_timeout_ms": 5000,
+    }
+    first, second = new_producer(**options), new_producer(**options)
+    try:
+        await first.start()
+        await make_topic(broker.bootstrap_servers, topic)
+        await first.begin_transaction()
+        await second.start()
+        yield first, second
+    finally:
+        await stop_producer(first, 5)
+        await stop_producer(second, 5)
 
 
 async def make_topic(bootstrap_servers, topic=TOPIC) -> None:

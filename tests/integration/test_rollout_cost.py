@@ -84,9 +84,7 @@ async def test_the_estimate_is_what_the_candidate_takes(person_of, tmp_path):
 async def test_a_redis_without_room_is_said_before_the_start(person_of, tmp_path):
     """Full, it would accept no commit of the fold in charge, either."""
     person = await person_of()
-    worker = person.stream.start("one")
-    await person.stream.until_published(worker=worker)
-    await person.until_reported()
+    await person.begin()
     used = (await person.redis.info("memory"))["used_memory"]
     save_bundle(models.small("gru", hidden=512, seed=11), tmp_path / "wide")
     await person.redis.config_set("maxmemory", used + 2_000_000)
@@ -102,9 +100,7 @@ async def test_a_redis_without_room_is_said_before_the_start(person_of, tmp_path
 async def test_a_bundle_that_redis_has_lost_is_put_there_again(person_of):
     """Whatever the key contains now; the plan and the states stay as they are."""
     person = await person_of()
-    worker = person.stream.start("one")
-    await person.stream.until_published(worker=worker)
-    await person.until_reported()
+    await person.begin()
     (first,) = await person.verb("start", "--wait", bundle=person.new_bundle)
     key = person.plans._bundle_prefix + person.models[1].fingerprint
     await person.redis.set(key, "x")

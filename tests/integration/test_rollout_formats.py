@@ -50,9 +50,7 @@ async def test_a_bundle_with_another_head_is_rolled_out_and_back(wire_format, re
     )
     stream, (old, new) = person.stream, person.ids
     await register(person, stream.bundle)
-    worker = stream.start("one")
-    await stream.until_published(worker=worker)
-    await person.until_reported()
+    worker = await person.begin()
     refused = await person.verb("start", bundle=person.new_bundle, status=3)
     assert "have no schema that the workers could use" in refused
     assert "run stream-rnn schema register" in refused
@@ -93,9 +91,7 @@ async def test_workers_register_the_schema_of_the_new_bundle_if_they_may(
     person = await person_of(
         MORE_HEADS, predictions_format="avro", schema_registry_url=registry.url
     )
-    worker = person.stream.start("one", {"STREAM_RNN_SCHEMA_AUTO_REGISTER": "true"})
-    await person.stream.until_published(worker=worker)
-    await person.until_reported()
+    worker = await person.begin({"STREAM_RNN_SCHEMA_AUTO_REGISTER": "true"})
     refused = await person.verb("start", bundle=person.new_bundle, status=3)
     assert "run stream-rnn schema register" in refused
     monkeypatch.setenv("STREAM_RNN_SCHEMA_AUTO_REGISTER", "true")
@@ -168,9 +164,7 @@ async def test_a_bundle_with_the_same_heads_needs_no_registry(person_of):
 async def test_a_worker_that_cannot_find_the_schema_says_so(person_of):
     """It goes on with the fold in charge, and a promote is refused."""
     person = await person_of(MORE_HEADS, predictions_format="avro", predictions_schema_id=5)
-    worker = person.stream.start("one")
-    await person.stream.until_published(worker=worker)
-    await person.until_reported()
+    worker = await person.begin()
     await person.verb("start", bundle=person.new_bundle)
     why = "another schema than predictions_schema_id 5"
     async with asyncio.timeout(40):
@@ -183,9 +177,7 @@ async def test_a_worker_that_cannot_find_the_schema_says_so(person_of):
 async def test_a_roll_out_is_refused_with_another_format_than_the_workers(person_of):
     """It would be another fold."""
     person = await person_of()
-    worker = person.stream.start("one")
-    await person.stream.until_published(worker=worker)
-    await person.until_reported()
+    await person.begin()
     person.stream.settings = person.stream.settings.replace(
         predictions_format="protobuf", predictions_schema_id=5
     )

@@ -36,9 +36,7 @@ async def test_each_verb_says_which_fold_is_in_charge(person_of):
     stream, (old, new) = person.stream, person.ids
     said = await Verbs(person, stream.bundle).say("state", "show")
     assert "anchor -, fold of the group offset -, of the last output -" in said
-    worker = stream.start("one")
-    await stream.until_published(worker=worker)
-    await person.until_reported()
+    await person.begin()
     await person.verb("start", "--wait", bundle=person.new_bundle)
     await person.verb("promote", "--partitions=0", "--wait")
     of_old, of_new = Verbs(person, stream.bundle), Verbs(person, person.new_bundle)

@@ -25,9 +25,7 @@ VERBS = ("start", "status", "promote", "finish", "abandon")
 async def begun(person_of, **settings):
     """Return a person whose worker has published and reported."""
     person = await person_of(**settings)
-    person.worker = person.stream.start("one")
-    await person.stream.until_published(worker=person.worker)
-    await person.until_reported()
+    person.worker = await person.begin()
     return person
 
 

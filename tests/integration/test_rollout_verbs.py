@@ -64,9 +64,7 @@ async def test_the_run_books_program_rolls_out_and_back(person_of):
     """Its functions are those of the verbs; it runs as it stands on the page, on other topics."""
     person = await person_of()
     stream, (old, new) = person.stream, person.ids
-    worker = stream.start("one")
-    await stream.until_published(worker=worker)
-    await person.until_reported()
+    worker = await person.begin()
     page = (Path(__file__).parents[2] / "deploy" / "README.md").read_text(encoding="utf-8")
     (code,) = (c for c in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "propose" in c)
     names: dict = {}
@@ -112,9 +110,7 @@ async def test_a_step_that_does_harm_is_refused(person_of):
     stream, (old, new) = person.stream, person.ids
     refused = partial(person.verb, status=3)
     assert "no worker of app" in await refused("start", bundle=person.new_bundle)
-    worker = stream.start("one")
-    await stream.until_published(worker=worker)
-    await person.until_reported()
+    await person.begin()
     for verb in ("promote", "finish"):
         assert "Redis has no plan of a roll-out" in await refused(verb)
     assert "there is nothing to abandon" in await refused("abandon")
@@ -167,9 +163,7 @@ async def test_a_bundle_that_is_lost_before_the_first_cut_over_is_not_replaced_s
     """A worker that begins with the new bundle stops, until a person lets it take over."""
     person = await person_of()
     stream, (old, new) = person.stream, person.ids
-    worker = stream.start("one")
-    await stream.until_published(worker=worker)
-    await person.until_reported()
+    worker = await person.begin()
     await person.verb("start", "--wait", bundle=person.new_bundle)
     worker.kill()
     assert await person.redis.delete(*await person.redis.keys(f"*{stream.settings.app}*:bundle:*"))

@@ -20,7 +20,7 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS, Wire
 from stream_rnn.settings import Settings
 from tests import oracle
-from tests.chaos.episode import make_bundles
+from tests.chaos.bundles import make_bundles
 from tests.chaos.faults import FAULTS
 from tests.chaos.log import LogPlan
 from tests.chaos.plan import plan

@@ -9,7 +9,7 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.settings import Settings
 from tests import oracle
 from tests.chaos import oracle_by_rounds
-from tests.chaos.episode import make_bundles
+from tests.chaos.bundles import make_bundles
 from tests.chaos.log import DISTRIBUTIONS, LogPlan
 
 RECORDS = 600

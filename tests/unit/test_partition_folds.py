@@ -60,13 +60,17 @@ async def test_a_request_that_waits_and_a_candidate_that_fails_are_noted(bundles
     await asyncio.wait({running})
 
 
-async def test_counts_are_those_of_the_assignment(bundles):
-    """They never go back, whichever fold is in charge: progress and log lines are made of them."""
+def finishing(bundles, publisher) -> PartitionFolds:
+    """Return a partition whose fold in charge is requested to stay so."""
     folds = QuietFolds(bundles)
-    publisher = ForgottenPublisher()
-    partition = PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=publisher)
     known = GroupOffset(0, folds.own, 0)
     folds.plan = folds.plan.with_request("finish", 0, folds.own, known, 0)
+    return PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=publisher)
+
+
+async def test_counts_are_those_of_the_assignment(bundles):
+    """They never go back, whichever fold is in charge: progress and log lines are made of them."""
+    partition = finishing(bundles, ForgottenPublisher())
     running = asyncio.create_task(partition.run())
     before = partition.processor
     async with asyncio.timeout(20):
@@ -79,11 +83,9 @@ async def test_counts_are_those_of_the_assignment(bundles):
 
 async def test_the_fold_in_charge_goes_on_where_it_stands_after_its_own_request(bundles):
     """A request for the fold in charge, or one that cannot be carried out yet, costs no recovery."""
-    folds, publisher = QuietFolds(bundles), ForgottenPublisher()
+    publisher = ForgottenPublisher()
     publisher.publishes = 1
-    partition = PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=publisher)
-    known = GroupOffset(0, folds.own, 0)
-    folds.plan = folds.plan.with_request("finish", 0, folds.own, known, 0)
+    partition = finishing(bundles, publisher)
     running = asyncio.create_task(partition.run())
     before = partition.processor
     async with asyncio.timeout(20):
